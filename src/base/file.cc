@@ -1,0 +1,119 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+namespace localai {
+namespace {
+
+// Closes a descriptor on every path out of a function.
+struct Descriptor {
+  int fd;
+  explicit Descriptor(int value) : fd(value) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() {
+    if (fd >= 0) ::close(fd);
+  }
+};
+
+Error system_error(const std::filesystem::path& path, const char* what) {
+  const int code = errno;
+  return {code == ENOENT || code == ENOTDIR ? Code::kNotFound : Code::kInternal,
+          path.string() + ": " + what + ": " + std::strerror(code)};
+}
+
+Result<uint64_t> regular_file_size(int fd, const std::filesystem::path& path) {
+  struct stat info = {};
+  if (::fstat(fd, &info) != 0) return system_error(path, "stat");
+  if (!S_ISREG(info.st_mode)) return invalid(path.string() + ": not a regular file");
+  return static_cast<uint64_t>(info.st_size);
+}
+
+}  // namespace
+
+Result<Mapping> Mapping::open(const std::filesystem::path& path) {
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.fd < 0) return system_error(path, "open");
+  LAI_TRY(const uint64_t size, regular_file_size(file.fd, path));
+  if (size == 0) return invalid(path.string() + ": the file is empty");
+  void* data = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file.fd, 0);
+  if (data == MAP_FAILED) return system_error(path, "mmap");
+  return Mapping(static_cast<const std::byte*>(data), size);
+}
+
+Mapping::Mapping(Mapping&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+Mapping& Mapping::operator=(Mapping&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+Mapping::~Mapping() {
+  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+uint64_t Mapping::resident_bytes() const {
+  if (data_ == nullptr) return 0;
+  const auto page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  std::vector<unsigned char> pages((size_ + page - 1) / page);
+  if (::mincore(const_cast<std::byte*>(data_), size_, pages.data()) != 0) return 0;
+  uint64_t resident = 0;
+  for (const unsigned char p : pages) resident += p & 1u;
+  return resident * page;
+}
+
+Result<std::string> read_file(const std::filesystem::path& path, uint64_t bytes_max) {
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.fd < 0) return system_error(path, "open");
+  LAI_TRY(const uint64_t size, regular_file_size(file.fd, path));
+  if (size > bytes_max)
+    return invalid(path.string() + ": " + std::to_string(size) + " bytes, over the limit of " +
+                   std::to_string(bytes_max));
+  std::string text(size, '\0');
+  for (size_t done = 0; done < text.size();) {
+    const ssize_t got = ::read(file.fd, text.data() + done, text.size() - done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return system_error(path, "read");
+    if (got == 0) {
+      text.resize(done);
+      break;
+    }
+    done += static_cast<size_t>(got);
+  }
+  return text;
+}
+
+Status write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes) {
+  std::string temporary = path.string() + ".XXXXXX";
+  const Descriptor file(::mkstemp(temporary.data()));
+  if (file.fd < 0) return system_error(path, "create a temporary file");
+  for (size_t done = 0; done < bytes.size();) {
+    const ssize_t put = ::write(file.fd, bytes.data() + done, bytes.size() - done);
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) {
+      const Error error = system_error(path, "write");
+      ::unlink(temporary.c_str());
+      return error;
+    }
+    done += static_cast<size_t>(put);
+  }
+  if (::fchmod(file.fd, 0644) != 0 || ::fsync(file.fd) != 0 ||
+      ::rename(temporary.c_str(), path.c_str()) != 0) {
+    const Error error = system_error(path, "rename into place");
+    ::unlink(temporary.c_str());
+    return error;
+  }
+  return Ok{};
+}
+
+}  // namespace localai

@@ -1,0 +1,23 @@
+#pragma once
+// Commands of the `localai` program: one file a command (cmd_NAME.cc), each with one add_NAME()
+// that declares its flags and what it does. main.cc holds the list.
+#include <functional>
+#include <string>
+
+#include "base/result.h"
+
+namespace CLI {
+class App;
+}
+
+namespace localai::cli {
+
+// What a parsed command line will do: set by the chosen command's callback, run by main(), which
+// prints an error to stderr and turns it into an exit status.
+struct Program {
+  std::function<Status()> run;
+};
+
+void add_inspect(CLI::App& app, Program& program);
+
+}  // namespace localai::cli

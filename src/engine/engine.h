@@ -1,0 +1,145 @@
+#pragma once
+// The native engine: one loaded model, many sequences. One thread owns all scheduling state and
+// runs step after step: the decode row of every running sequence plus a piece of one prompt
+// (continuous batching, chunked prefill). Requests come in and events go out through queues.
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "models/model.h"
+#include "text/tokenizer.h"
+
+namespace localai::engine {
+
+using text::TokenId;
+
+// Order of application: logit_bias, repetition/presence/frequency penalties, temperature, top_k,
+// top_p, min_p, then one draw. temperature 0 is greedy: the largest logit, lowest id on ties.
+struct SamplingParams {
+  float temperature = 0.8f;        // 0..2 (larger allowed up to 100)
+  int32_t top_k = 40;              // 0: off
+  float top_p = 0.95f;             // 1: off
+  float min_p = 0.f;               // 0: off
+  float repetition_penalty = 1.f;  // 1: off; divides positive, multiplies negative logits
+  float presence_penalty = 0.f;    // -2..2
+  float frequency_penalty = 0.f;   // -2..2
+  uint32_t penalty_window = 256;   // last tokens (prompt and answer) that the penalties look at
+  uint64_t seed = 0;               // the draw at a position depends on (seed, position) alone
+  std::vector<std::pair<TokenId, float>> logit_bias;
+};
+
+struct Request {
+  std::vector<TokenId> prompt;  // not empty, ids in range, shorter than the context
+  SamplingParams sampling;
+  uint32_t max_tokens = 0;        // 0: as far as the context reaches
+  std::vector<std::string> stop;  // strings; the answer ends before the first that appears
+  bool ignore_eos = false;
+  uint32_t top_logprobs = 0;  // 0: none are computed unless logprobs
+  bool logprobs = false;
+};
+
+enum class FinishReason : uint8_t { kStop, kLength, kCancelled };
+std::string_view finish_reason_name(FinishReason reason);  // "stop", "length", "cancelled"
+
+struct TokenLogprob {
+  TokenId id = 0;
+  float logprob = 0.f;
+};
+// New text that is certain: whole UTF-8 characters, no part of a possible stop string held back.
+struct TextEvent {
+  std::string text;  // may be empty when a token added none yet
+  TokenId token = 0;
+  std::optional<TokenLogprob> logprob;
+  std::vector<TokenLogprob> top_logprobs;  // descending
+};
+struct Timings {
+  uint32_t prompt_tokens = 0;
+  uint32_t cached_tokens = 0;  // of the prompt, taken from the prefix cache
+  uint32_t completion_tokens = 0;
+  double queue_ms = 0, prefill_ms = 0, decode_ms = 0;
+};
+struct FinishedEvent {
+  FinishReason reason = FinishReason::kStop;
+  std::string text;                        // what was still held back
+  std::optional<std::string> stop_string;  // the one that matched
+  Timings timings;
+};
+struct FailedEvent {
+  Error error;
+};
+using Event = std::variant<TextEvent, FinishedEvent, FailedEvent>;
+
+// Called on the engine's thread, in order; must not block. The last event is Finished or Failed.
+using EventSink = std::function<void(Event)>;
+
+// Held by whoever asked; dropping it cancels at the next token. Thread-safe.
+class Ticket {
+ public:
+  virtual ~Ticket() = default;
+  virtual void cancel() = 0;
+};
+
+struct EngineOptions {
+  uint32_t threads = 0;           // 0: usable_cpu_count()
+  uint32_t context_length = 0;    // per sequence; 0: min(model's, 2048); never past the model's
+  uint32_t parallel = 8;          // sequences that run at once; more wait in the queue
+  uint32_t queue_max = 512;       // more are refused (kExhausted)
+  uint32_t prefill_chunk = 256;   // prompt rows in one step
+  uint64_t kv_bytes = 0;          // size of the KV pool; 0: context_length * min(parallel, 4)
+  std::optional<DType> kv_dtype;  // none: F32 with exact precision, else F16
+  bool prefix_cache = true;       // reuse KV blocks of equal prefixes
+};
+
+struct EngineMemory {
+  uint64_t weights_mapped_bytes = 0, weights_private_bytes = 0, kv_bytes = 0, scratch_bytes = 0;
+  [[nodiscard]] uint64_t total() const {
+    return weights_mapped_bytes + weights_private_bytes + kv_bytes + scratch_bytes;
+  }
+};
+
+// A model file opened: everything that is known before weights are touched.
+struct LoadedModel {
+  std::shared_ptr<const formats::Checkpoint> checkpoint;
+  std::unique_ptr<models::Model> model;
+  std::shared_ptr<const text::Tokenizer> tokenizer;
+  std::string chat_template;       // source; "" when the model has none
+  std::string bos_text, eos_text;  // for the template
+};
+Result<LoadedModel> load_model(const std::filesystem::path& path,
+                               const models::ModelOptions& options);
+// Only the tokenizer and template (a vocabulary-only GGUF is enough).
+struct TextModel {
+  std::shared_ptr<const text::Tokenizer> tokenizer;
+  std::string chat_template, bos_text, eos_text;
+};
+Result<TextModel> load_text_model(const formats::Checkpoint& checkpoint);
+
+class Engine {
+ public:
+  // Allocates the KV pool and starts the engine's thread. Errors: kInvalidArgument (an option out
+  // of range, named), kExhausted (no memory).
+  static Result<std::unique_ptr<Engine>> create(LoadedModel model, const EngineOptions& options);
+  virtual ~Engine() = default;  // cancels what runs, then joins
+
+  // Thread-safe; returns at once. Errors: kInvalidArgument (empty prompt, id out of range, prompt
+  // not shorter than the context: "prompt has 3000 tokens, the context is 2048"), kExhausted
+  // (queue).
+  virtual Result<std::unique_ptr<Ticket>> submit(Request request, EventSink sink) = 0;
+
+  [[nodiscard]] virtual const models::ModelInfo& info() const = 0;
+  [[nodiscard]] virtual const text::Tokenizer& tokenizer() const = 0;
+  [[nodiscard]] virtual const LoadedModel& loaded() const = 0;
+  [[nodiscard]] virtual uint32_t context_length() const = 0;
+  [[nodiscard]] virtual EngineMemory memory() const = 0;
+  // What create() would need beside the weights, before anything is allocated.
+  static uint64_t predicted_state_bytes(const models::Model& model, const EngineOptions& options);
+};
+
+}  // namespace localai::engine

@@ -1,0 +1,110 @@
+#pragma once
+// The kernel table: every inner loop of the engine, once per instruction set. Callers split work
+// over threads by rows; a kernel never splits the inner (K) dimension.
+//
+// Determinism contract (docs/ARCHITECTURE.md, "Same bits"): the result of one output element
+// depends only on its own weight row and its own activation row, never on how many rows are
+// computed together, on the range asked for, or on the thread. Float sums run in 16 lanes (lane l
+// takes elements l, l+16, ... ascending, fused multiply-add), then the fixed tree
+// (8,4,2,1): lane i += lane i+8, i+4, i+2, i+1. "scalar" is the specification; every other set is
+// bit-equal to it unless a function says otherwise.
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "base/result.h"
+#include "tensor/dtype.h"
+
+namespace localai::kernels {
+
+inline constexpr size_t kQuantBlock = 32;
+
+// Activation rows as integers: x[i] ~ scale[i/32] * q[i], with the sums that turn unsigned weight
+// codes into signed ones. scale and the sums' products stay in f32.
+struct QuantRows {
+  const int8_t* q = nullptr;       // [rows, k], k a multiple of 32, codes in -127..127
+  const float* scale = nullptr;    // [rows, k/32], max|x| / 127 of the 32
+  const int16_t* sum16 = nullptr;  // [rows, k/16], sum of the codes of each 16
+};
+
+// One matrix product y[r, n] = sum_k w[n, k] * x[r, k] for n in [row_begin, row_end), r < rows.
+// W rows are in file layout (row_bytes apart). k a multiple of the type's block.
+struct MatmulArgs {
+  const std::byte* weights = nullptr;  // row 0 of W; any alignment
+  size_t row_bytes = 0;
+  size_t k = 0;
+  size_t row_begin = 0, row_end = 0;  // rows of W = columns of y
+  size_t rows = 0;                    // of x and y
+  const float* x = nullptr;           // exact: [rows, ldx]
+  size_t ldx = 0;
+  QuantRows xq;        // fast, for integer kernels
+  float* y = nullptr;  // [rows, ldy], indexed by the absolute n
+  size_t ldy = 0;
+};
+using MatmulFn = void (*)(const MatmulArgs&);
+
+// Attention of some query rows of one KV head (all query heads that share it may come together)
+// over the paged KV cache of one sequence. Positions are absolute; the softmax runs over fixed
+// chunks of kAttentionChunk positions [c*256, c*256+256) in ascending order, merged in that order,
+// so the result does not depend on what else is computed.
+inline constexpr size_t kAttentionChunk = 256;
+struct AttentionArgs {
+  size_t queries = 0;
+  const float* const* q = nullptr;      // [queries] pointers to head_dim floats, RoPE applied
+  float* const* out = nullptr;          // [queries] pointers to head_dim floats
+  const uint32_t* key_begin = nullptr;  // [queries] first visible position
+  const uint32_t* key_end = nullptr;    // [queries] one past the last visible position
+  const std::byte* const* k_blocks = nullptr;  // [blocks] K of this head: [block_tokens, head_dim]
+  const std::byte* const* v_blocks =
+      nullptr;                   // [blocks] V likewise; position p is row p % block_tokens
+  size_t block_tokens = 0;       // divides kAttentionChunk
+  DType kv_dtype = DType::kF16;  // kF32 or kF16
+  size_t head_dim = 0;
+  float scale = 1.f;
+  float softcap = 0.f;  // s = softcap * tanh(s / softcap) before the mask; 0: none
+};
+
+struct KernelSet {
+  std::string_view name;  // "scalar", "avx2", "avx512", "avx512vnni": the value of LOCALAI_KERNELS
+  uint32_t needs;         // CpuFeature bits
+
+  // Indexed by DType; nullptr where the type holds no weights. `exact`: f32 activations, each
+  // weight dequantized to f32 exactly as tensor/blocks.h does. `fast`: int8 activations (QuantRows)
+  // for block types: per 32 elements an exact int32 dot product, then one f32 multiply-add; for
+  // F32, F16, BF16 weights the same function as exact.
+  MatmulFn matmul_exact[kDTypeCount];
+  MatmulFn matmul_fast[kDTypeCount];
+  // Whether matmul_fast of this type reads xq (true) or x.
+  [[nodiscard]] static bool fast_uses_quant_rows(DType weights);
+
+  // x [k] -> codes, scales and sums of one row; k a multiple of 32.
+  void (*quantize_row)(const float* x, size_t k, int8_t* q, float* scale, int16_t* sum16);
+  // One row of weights to f32 (embedding look-up). Indexed by DType.
+  void (*dequantize_row[kDTypeCount])(const std::byte* row, float* out, size_t count);
+
+  // out[i] = x[i] * r * w[i], r = 1/sqrt(mean(x^2) + eps); w already holds Gemma's +1. May alias.
+  void (*rms_norm)(const float* x, const float* w, float eps, float* out, size_t n);
+  // Rotates one head in place. cos/sin [rotary/2] of this position. interleaved: pairs (2i, 2i+1),
+  // else (i, i + rotary/2). Elements past `rotary` stay.
+  void (*rope)(float* head, const float* cos, const float* sin, size_t rotary, bool interleaved);
+  // out[i] = silu(gate[i]) * up[i] and gelu_tanh(gate[i]) * up[i]. May alias gate.
+  void (*silu_mul)(const float* gate, const float* up, float* out, size_t n);
+  void (*gelu_tanh_mul)(const float* gate, const float* up, float* out, size_t n);
+  // y[i] += a * x[i]; x[i] *= a.
+  void (*add_scaled)(float* y, const float* x, float a, size_t n);
+  void (*scale)(float* x, float a, size_t n);
+  // x[i] = cap * tanh(x[i] / cap).
+  void (*softcap)(float* x, float cap, size_t n);
+  // f32 -> f16, round to nearest even; for the KV cache.
+  void (*to_f16)(const float* x, uint16_t* out, size_t n);
+  void (*attention)(const AttentionArgs& args);
+};
+
+// Best first; the last is "scalar". Sets compiled out (other architectures) are not listed.
+std::span<const KernelSet* const> kernel_sets();
+// The best set that `cpu` (CpuFeature bits) can run, or the one named `forced` when not empty.
+// Errors: kUnsupported (this CPU lacks it), kInvalidArgument (unknown name; lists the known ones).
+Result<const KernelSet*> select_kernels(uint32_t cpu, std::string_view forced);
+
+}  // namespace localai::kernels

@@ -1,0 +1,85 @@
+#pragma once
+// What every backend answers: one request type in, one event stream out. Dialects translate to and
+// from these; nothing here knows HTTP, and no dialect knows a backend.
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/json.h"
+#include "base/result.h"
+#include "engine/engine.h"
+
+namespace localai::runtime {
+
+// Values that the caller left out stay empty: the domain's defaults fill them, then the backend's.
+struct SamplingOverrides {
+  std::optional<float> temperature, top_p, min_p, repetition_penalty, presence_penalty,
+      frequency_penalty;
+  std::optional<int32_t> top_k;
+  std::optional<uint64_t> seed;
+  std::vector<std::pair<int32_t, float>> logit_bias;
+};
+
+struct ChatInput {
+  Json messages = Json::array();  // OpenAI message objects, checked: roles known, content text
+  Json tools;                     // null or an array
+  Json template_kwargs = Json::object();  // further template variables
+};
+// Raw text, or token ids; no chat template.
+using GenerateInput = std::variant<ChatInput, std::string, std::vector<int32_t>>;
+
+struct GenerateRequest {
+  GenerateInput input;
+  SamplingOverrides sampling;
+  std::optional<uint32_t> max_tokens;
+  std::vector<std::string> stop;
+  bool ignore_eos = false;
+  bool logprobs = false;
+  uint32_t top_logprobs = 0;
+};
+
+struct Usage {
+  uint32_t prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0;
+};
+struct Started {
+  uint32_t prompt_tokens = 0;
+};
+struct TokenDelta {
+  std::string text;
+  std::optional<engine::TokenLogprob> logprob;
+  std::string token_text;  // of this one token, for log-probabilities
+  std::vector<std::pair<std::string, float>> top_logprobs;  // token text, log-probability
+};
+struct Finished {
+  engine::FinishReason reason = engine::FinishReason::kStop;
+  Usage usage;
+  engine::Timings timings;
+};
+struct Failed {
+  Error error;
+};
+using GenerateEvent = std::variant<Started, TokenDelta, Finished, Failed>;
+
+// Called in order from a backend's thread; must not block. Finished or Failed comes last.
+using GenerateSink = std::function<void(GenerateEvent)>;
+
+// Dropping it cancels the generation at the next token.
+using Generation = std::unique_ptr<engine::Ticket>;
+
+// A loaded model that answers requests. Thread-safe.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  [[nodiscard]] virtual std::string_view kind()
+      const = 0;  // "gguf", "safetensors", "hf-transformers"
+  // Errors before the first event: bad input, too long a prompt, a full queue.
+  virtual Result<Generation> generate(GenerateRequest request, GenerateSink sink) = 0;
+  [[nodiscard]] virtual uint64_t memory_bytes() const = 0;
+  [[nodiscard]] virtual uint32_t context_length() const = 0;
+};
+
+}  // namespace localai::runtime
