@@ -1,0 +1,150 @@
+// Blocks to f32, one formula a type. Source of the layouts: ggml-common.h of ggml 0.25 (facts
+// only).
+#include <cstring>
+
+#include "base/check.h"
+#include "tensor/blocks.h"
+
+namespace localai {
+
+ScaleMin unpack_scale_min(const uint8_t scales[12], size_t k) {
+  if (k < 4)
+    return {static_cast<uint8_t>(scales[k] & 63), static_cast<uint8_t>(scales[k + 4] & 63)};
+  return {static_cast<uint8_t>((scales[k + 4] & 15) | ((scales[k - 4] >> 6) << 4)),
+          static_cast<uint8_t>((scales[k + 4] >> 4) | ((scales[k] >> 6) << 4))};
+}
+
+namespace {
+
+// Element j (0..31) of 16 bytes of nibbles: 0..15 low, 16..31 high.
+int nibble(const uint8_t qs[16], size_t j) { return j < 16 ? qs[j] & 15 : qs[j - 16] >> 4; }
+
+void decode(const BlockQ4_0& b, float* y) {
+  const float d = f16_to_f32(b.d);
+  for (size_t j = 0; j < 32; ++j) y[j] = d * static_cast<float>(nibble(b.qs, j) - 8);
+}
+
+void decode(const BlockQ4_1& b, float* y) {
+  const float d = f16_to_f32(b.d), m = f16_to_f32(b.m);
+  for (size_t j = 0; j < 32; ++j) y[j] = d * static_cast<float>(nibble(b.qs, j)) + m;
+}
+
+int five_bits(const uint8_t qs[16], uint32_t qh, size_t j) {
+  return nibble(qs, j) | static_cast<int>(((qh >> j) & 1u) << 4);
+}
+
+void decode(const BlockQ5_0& b, float* y) {
+  const float d = f16_to_f32(b.d);
+  for (size_t j = 0; j < 32; ++j) y[j] = d * static_cast<float>(five_bits(b.qs, b.qh, j) - 16);
+}
+
+void decode(const BlockQ5_1& b, float* y) {
+  const float d = f16_to_f32(b.d), m = f16_to_f32(b.m);
+  for (size_t j = 0; j < 32; ++j) y[j] = d * static_cast<float>(five_bits(b.qs, b.qh, j)) + m;
+}
+
+void decode(const BlockQ8_0& b, float* y) {
+  const float d = f16_to_f32(b.d);
+  for (size_t j = 0; j < 32; ++j) y[j] = d * static_cast<float>(b.qs[j]);
+}
+
+void decode(const BlockQ4_K& b, float* y) {
+  const float d = f16_to_f32(b.d), dmin = f16_to_f32(b.dmin);
+  for (size_t k = 0; k < 8; ++k) {
+    const ScaleMin s = unpack_scale_min(b.scales, k);
+    const float scale = d * static_cast<float>(s.scale), min = dmin * static_cast<float>(s.min);
+    for (size_t l = 0; l < 32; ++l) {
+      const int q = (b.qs[32 * (k / 2) + l] >> (4 * (k & 1))) & 15;
+      y[32 * k + l] = scale * static_cast<float>(q) - min;
+    }
+  }
+}
+
+void decode(const BlockQ5_K& b, float* y) {
+  const float d = f16_to_f32(b.d), dmin = f16_to_f32(b.dmin);
+  for (size_t k = 0; k < 8; ++k) {
+    const ScaleMin s = unpack_scale_min(b.scales, k);
+    const float scale = d * static_cast<float>(s.scale), min = dmin * static_cast<float>(s.min);
+    for (size_t l = 0; l < 32; ++l) {
+      const int low = (b.qs[32 * (k / 2) + l] >> (4 * (k & 1))) & 15;
+      const int q = low | (((b.qh[l] >> k) & 1) << 4);
+      y[32 * k + l] = scale * static_cast<float>(q) - min;
+    }
+  }
+}
+
+void decode(const BlockQ6_K& b, float* y) {
+  const float d = f16_to_f32(b.d);
+  for (size_t i = 0; i < 256; ++i) {
+    const size_t n = i / 128, j = (i / 32) % 4, l = i % 32;
+    const int low = (b.ql[64 * n + 32 * (j & 1) + l] >> (4 * (j >> 1))) & 15;
+    const int high = (b.qh[32 * n + l] >> (2 * j)) & 3;
+    const float scale = d * static_cast<float>(b.scales[8 * n + 2 * j + l / 16]);
+    y[i] = scale * static_cast<float>((low | (high << 4)) - 32);
+  }
+}
+
+template <class Block>
+void decode_blocks(const void* blocks, float* out, size_t count, size_t elements) {
+  const auto* at = static_cast<const std::byte*>(blocks);
+  for (size_t i = 0; i < count; i += elements, at += sizeof(Block)) {
+    Block block;
+    std::memcpy(&block, at, sizeof block);
+    decode(block, out + i);
+  }
+}
+
+// Plain numbers: Stored as it lies in memory, at any alignment.
+template <class Stored, class Convert>
+void decode_numbers(const void* values, float* out, size_t count, Convert convert) {
+  const auto* at = static_cast<const std::byte*>(values);
+  for (size_t i = 0; i < count; ++i, at += sizeof(Stored)) {
+    Stored value;
+    std::memcpy(&value, at, sizeof value);
+    out[i] = convert(value);
+  }
+}
+
+}  // namespace
+
+void dequantize(DType dtype, const void* blocks, float* out, size_t count) {
+  const size_t elements = dtype_info(dtype).block_elements;
+  LAI_CHECK(count % elements == 0);
+  switch (dtype) {
+    case DType::kF32:
+      return decode_numbers<float>(blocks, out, count, [](float v) { return v; });
+    case DType::kF16:
+      return decode_numbers<uint16_t>(blocks, out, count, f16_to_f32);
+    case DType::kBF16:
+      return decode_numbers<uint16_t>(blocks, out, count, bf16_to_f32);
+    case DType::kF64:
+      return decode_numbers<double>(blocks, out, count,
+                                    [](double v) { return static_cast<float>(v); });
+    case DType::kQ4_0:
+      return decode_blocks<BlockQ4_0>(blocks, out, count, elements);
+    case DType::kQ4_1:
+      return decode_blocks<BlockQ4_1>(blocks, out, count, elements);
+    case DType::kQ5_0:
+      return decode_blocks<BlockQ5_0>(blocks, out, count, elements);
+    case DType::kQ5_1:
+      return decode_blocks<BlockQ5_1>(blocks, out, count, elements);
+    case DType::kQ8_0:
+      return decode_blocks<BlockQ8_0>(blocks, out, count, elements);
+    case DType::kQ4_K:
+      return decode_blocks<BlockQ4_K>(blocks, out, count, elements);
+    case DType::kQ5_K:
+      return decode_blocks<BlockQ5_K>(blocks, out, count, elements);
+    case DType::kQ6_K:
+      return decode_blocks<BlockQ6_K>(blocks, out, count, elements);
+    case DType::kI8:
+    case DType::kI16:
+    case DType::kI32:
+    case DType::kI64:
+    case DType::kU8:
+    case DType::kBool:
+      break;
+  }
+  LAI_CHECK(false && "not a float or block type");
+}
+
+}  // namespace localai
