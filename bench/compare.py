@@ -1,0 +1,85 @@
+"""Our speed beside a peer's: same file, same threads, interleaved A B A B, medians and ratios.
+
+    python3 bench/compare.py --peer PATH/llama-bench models/*.gguf --threads 2 --rounds 5
+
+The peer is any program with llama-bench's command line and JSON output (llama.cpp, ik_llama.cpp).
+--peer may be given several times, each with its extra flags in the same string.
+"""
+
+import argparse
+import json
+import pathlib
+import shlex
+import statistics
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def run_ours(binary, model, arguments):
+    command = [binary, "bench", "--model", model, "--threads", arguments.threads, "--repeat", 1, "--json"]
+    command += ["--prompt-tokens", arguments.prompt_tokens, "--gen-tokens", arguments.gen_tokens]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
+    figures = json.loads(done.stdout)
+    return {
+        "prefill": figures["prefill_tok_s"]["median"],
+        "decode": figures["decode_tok_s"]["median"],
+        "weights_bytes": figures["weights_bytes"],
+    }
+
+
+def run_peer(peer, model, arguments):
+    command = [*shlex.split(peer), "-m", model, "-t", arguments.threads, "-r", 1, "-o", "json"]
+    command += ["-p", arguments.prompt_tokens, "-n", arguments.gen_tokens]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
+    rows = json.loads(done.stdout)
+    return {
+        "prefill": next(r["avg_ts"] for r in rows if r["n_gen"] == 0),
+        "decode": next(r["avg_ts"] for r in rows if r["n_prompt"] == 0),
+    }
+
+
+def spread(values):
+    return f"{statistics.median(values):.1f} ({min(values):.1f}-{max(values):.1f})"
+
+
+def compare(model, arguments):
+    ours, peers = [], {peer: [] for peer in arguments.peer}
+    for _ in range(arguments.rounds):
+        ours.append(run_ours(arguments.binary, model, arguments))
+        for peer in arguments.peer:
+            peers[peer].append(run_peer(peer, model, arguments))
+    rows = []
+    for what in ("prefill", "decode"):
+        mine = [r[what] for r in ours]
+        for peer, results in peers.items():
+            theirs = [r[what] for r in results]
+            ratio = statistics.median(a / b for a, b in zip(mine, theirs))
+            rows.append((model.name, what, pathlib.Path(shlex.split(peer)[0]).name, spread(mine), spread(theirs), ratio))
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("models", nargs="+", type=pathlib.Path)
+    parser.add_argument("--peer", action="append", required=True, help="llama-bench, with extra flags if need be")
+    parser.add_argument("--binary", default=ROOT / "build/release/localai")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--prompt-tokens", type=int, default=512)
+    parser.add_argument("--gen-tokens", type=int, default=128)
+    arguments = parser.parse_args()
+
+    print(f"{arguments.rounds} interleaved rounds, {arguments.threads} threads; tok/s as median (min-max)\n")
+    print("| model | phase | peer | localai | peer's | ratio (median of pairs) |")
+    print("|---|---|---|---|---|---|")
+    for model in arguments.models:
+        for name, what, peer, mine, theirs, ratio in compare(model, arguments):
+            tokens = arguments.prompt_tokens if what == "prefill" else arguments.gen_tokens
+            print(f"| {name} | {what} {tokens} | {peer} | {mine} | {theirs} | {ratio:.2f} |")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
