@@ -1,0 +1,152 @@
+"""Writes GGUF files of full-size shapes with random weights, for speed and memory measurements.
+
+    build/venv/bin/python bench/make_models.py gemma-2b-q4_k_m models/synthetic
+
+The shapes, tensor names and types are those of the published models after llama.cpp's quantizer; the
+values are random with the variance of a trained layer, so that activations stay finite. Nothing that
+these files say makes sense: they are for tok/s and bytes only.
+"""
+
+import argparse
+import pathlib
+
+import gguf
+import numpy as np
+
+TYPE = gguf.GGMLQuantizationType
+
+
+def more_bits(index, count):
+    """Which layers' attn_v and ffn_down a Q4_K_M mix gives more bits (architecture notes, Q4_K_M)."""
+    return index < count // 8 or index >= 7 * count // 8 or (index - count // 8) % 3 == 2
+
+
+class Shape:
+    """One model: metadata writer plus (name, [rows, cols], type) of each matrix, from a base type."""
+
+    def __init__(self, arch, layers, hidden, heads, kv_heads, head_dim, ffn, vocab, context, tied):
+        self.arch, self.layers, self.hidden, self.heads, self.kv_heads = arch, layers, hidden, heads, kv_heads
+        self.head_dim, self.ffn, self.vocab, self.context, self.tied = head_dim, ffn, vocab, context, tied
+
+    def matrices(self, base):
+        k_quant = base == TYPE.Q4_K
+        big = TYPE.Q6_K if k_quant else base
+        yield "token_embd.weight", (self.vocab, self.hidden), big if self.tied else base
+        if not self.tied:
+            yield "output.weight", (self.vocab, self.hidden), big
+        q, kv = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        for i in range(self.layers):
+            extra = big if more_bits(i, self.layers) else base
+            yield f"blk.{i}.attn_output.weight", (self.hidden, q), base
+            yield f"blk.{i}.ffn_down.weight", (self.hidden, self.ffn), extra
+            if self.arch == "phi3":
+                yield f"blk.{i}.attn_qkv.weight", (q + 2 * kv, self.hidden), extra
+                yield f"blk.{i}.ffn_up.weight", (2 * self.ffn, self.hidden), base
+                continue
+            yield f"blk.{i}.attn_q.weight", (q, self.hidden), base
+            yield f"blk.{i}.attn_k.weight", (kv, self.hidden), base
+            yield f"blk.{i}.attn_v.weight", (kv, self.hidden), extra
+            yield f"blk.{i}.ffn_gate.weight", (self.ffn, self.hidden), base
+            yield f"blk.{i}.ffn_up.weight", (self.ffn, self.hidden), base
+
+    def norms(self):
+        yield "output_norm.weight"
+        for i in range(self.layers):
+            yield f"blk.{i}.attn_norm.weight"
+            yield f"blk.{i}.ffn_norm.weight"
+
+
+SHAPES = {
+    "gemma-2b": Shape("gemma", 18, 2048, 8, 1, 256, 16384, 256000, 8192, tied=True),
+    "gemma-7b": Shape("gemma", 28, 3072, 16, 16, 256, 24576, 256000, 8192, tied=True),
+    "phi-3.5-mini": Shape("phi3", 32, 3072, 32, 32, 96, 8192, 32064, 131072, tied=False),
+}
+BASES = {"q4_k_m": TYPE.Q4_K, "q8_0": TYPE.Q8_0, "bf16": TYPE.BF16}
+
+
+def half(value):
+    return np.frombuffer(np.float16(value).tobytes(), np.uint8)
+
+
+def random_rows(rng, dtype, rows, cols):
+    """`rows` x bytes of one row, block-quantized noise with standard deviation 1/sqrt(cols)."""
+    sigma = cols**-0.5
+    if dtype == TYPE.BF16:
+        values = (rng.standard_normal((rows, cols), np.float32) * sigma).view(np.uint32)
+        return (values >> 16).astype(np.uint16).view(np.uint8)
+    elements, size = gguf.GGML_QUANT_SIZES[dtype]
+    blocks = rng.integers(0, 256, (rows, cols // elements, size), np.uint8)
+    if dtype == TYPE.Q4_K:  # sub-block scales and minimums all 32: w = 32 d (q - 7.5)
+        d = sigma / (32 * 4.61)
+        blocks[..., 0:2], blocks[..., 2:4] = half(d), half(7.5 * d)
+        blocks[..., 4:12], blocks[..., 12:16] = 0xA0, 0
+    elif dtype == TYPE.Q6_K:  # scales 32: w = 32 d (q - 32)
+        blocks[..., 192:208], blocks[..., 208:210] = 32, half(sigma / (32 * 18.5))
+    elif dtype == TYPE.Q8_0:
+        blocks[..., 0:2] = half(sigma / 73.9)
+    return blocks.reshape(rows, -1)
+
+
+def write_vocabulary(writer, size):
+    """Enough of a SentencePiece vocabulary to load: specials, bytes, and numbered pieces."""
+    tokens = ["<pad>", "<eos>", "<bos>", "<unk>"] + [f"<0x{b:02X}>" for b in range(256)]
+    kinds = [3, 3, 3, 2] + [6] * 256
+    tokens += [f"\u2581w{i}" for i in range(size - len(tokens))]
+    kinds += [1] * (size - len(kinds))
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(tokens)
+    writer.add_token_scores([-float(i) for i in range(size)])
+    writer.add_token_types(kinds)
+    writer.add_bos_token_id(2)
+    writer.add_eos_token_id(1)
+    writer.add_unk_token_id(3)
+    writer.add_add_bos_token(True)
+    writer.add_add_space_prefix(False)
+
+
+def write_model(name, folder):
+    shape_name, base_name = name.rsplit("-", 1)
+    shape, base = SHAPES[shape_name], BASES[base_name]
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.gguf"
+    writer = gguf.GGUFWriter(path, shape.arch)
+    writer.add_name(f"synthetic {name}")
+    writer.add_context_length(shape.context)
+    writer.add_embedding_length(shape.hidden)
+    writer.add_block_count(shape.layers)
+    writer.add_feed_forward_length(shape.ffn)
+    writer.add_head_count(shape.heads)
+    writer.add_head_count_kv(shape.kv_heads)
+    writer.add_key_length(shape.head_dim)
+    writer.add_value_length(shape.head_dim)
+    writer.add_layer_norm_rms_eps(1e-6)
+    writer.add_rope_dimension_count(shape.head_dim)
+    if shape.arch == "phi3":
+        writer.add_rope_scaling_orig_ctx_len(4096)
+        factors = np.ones(shape.head_dim // 2, np.float32)
+        writer.add_tensor("rope_factors_long.weight", factors)
+        writer.add_tensor("rope_factors_short.weight", factors)
+    write_vocabulary(writer, shape.vocab)
+    rng = np.random.default_rng(1)
+    for norm in shape.norms():
+        writer.add_tensor(norm, np.ones(shape.hidden, np.float32))
+    for tensor, (rows, cols), dtype in shape.matrices(base):
+        writer.add_tensor(tensor, random_rows(rng, dtype, rows, cols), raw_dtype=dtype)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file(progress=False)
+    writer.close()
+    print(f"{path}: {path.stat().st_size} bytes")
+
+
+def main():
+    names = [f"{shape}-{base}" for shape in SHAPES for base in BASES]
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("name", choices=names)
+    parser.add_argument("folder", type=pathlib.Path)
+    arguments = parser.parse_args()
+    write_model(arguments.name, arguments.folder)
+
+
+if __name__ == "__main__":
+    main()
