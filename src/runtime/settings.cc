@@ -1,0 +1,93 @@
+#include "runtime/settings.h"
+
+#include <cctype>
+#include <cstdlib>
+
+#include "base/number.h"
+
+namespace localai::runtime {
+namespace {
+
+std::string_view trim(std::string_view text) {
+  const auto from = text.find_first_not_of(" \t\r\n");
+  if (from == std::string_view::npos) return {};
+  return text.substr(from, text.find_last_not_of(" \t\r\n") - from + 1);
+}
+
+std::vector<std::string> split_list(std::string_view text) {
+  std::vector<std::string> items;
+  while (!text.empty()) {
+    const auto comma = text.find(',');
+    const auto item = trim(text.substr(0, comma));
+    if (!item.empty()) items.emplace_back(item);
+    if (comma == std::string_view::npos) break;
+    text.remove_prefix(comma + 1);
+  }
+  return items;
+}
+
+template <class T>
+Result<T> number_variable(const char* name, const std::string& value, T min, T max) {
+  const auto number = parse_number<T>(trim(value));
+  if (!number || *number < min || *number > max)
+    return invalid(std::string(name) + "='" + value + "': not a whole number within " +
+                   std::to_string(min) + ".." + std::to_string(max));
+  return *number;
+}
+
+}  // namespace
+
+Environment process_environment() {
+  return [](std::string_view name) -> std::optional<std::string> {
+    const char* value = std::getenv(std::string(name).c_str());
+    if (value == nullptr) return std::nullopt;
+    return value;
+  };
+}
+
+bool is_truthy(const std::optional<std::string>& value) {
+  if (!value) return false;
+  std::string word(trim(*value));
+  for (char& c : word) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return !(word.empty() || word == "0" || word == "false" || word == "no" || word == "off");
+}
+
+const std::vector<VariableSpec>& known_variables() {
+  static const std::vector<VariableSpec> kVariables = {
+      {"DOMAIN_CONFIG_PATH", "the config file when --config names none"},
+      {"ENABLE_LAZY_LOADING", "models load on first use; 0 loads every domain's model at start"},
+      {"MODEL_CACHE_MAX_MEMORY_MB", "hard budget of all loaded models together, in MiB"},
+      {"PRELOAD_MODELS", "names, separated by commas, that load at start"},
+      {"GGUF_ENABLE", "1: a domain that names no backend is a GGUF file"},
+      {"TRANSFORMERS_BASE_URL", "set: a domain that names no backend uses hf-transformers"},
+      {"CUDA_VISIBLE_DEVICES", "set: a GPU is wanted; accepted, this build computes on the CPU"},
+      {"GGML_CUDA", "set: a GPU is wanted; accepted, this build computes on the CPU"},
+      {"DISABLE_GGUF_GPU", "1: never a GPU"},
+      {"GGUF_GPU_LAYERS", "layers on the GPU; accepted, this build computes on the CPU"},
+  };
+  return kVariables;
+}
+
+Result<Settings> read_settings(const Environment& environment) {
+  Settings settings;
+  if (const auto lazy = environment("ENABLE_LAZY_LOADING"); lazy && !trim(*lazy).empty())
+    settings.lazy_loading = is_truthy(lazy);
+  if (const auto budget = environment("MODEL_CACHE_MAX_MEMORY_MB"); budget && !budget->empty()) {
+    LAI_TRY(const uint64_t mib,
+            number_variable<uint64_t>("MODEL_CACHE_MAX_MEMORY_MB", *budget, 1, uint64_t{1} << 32));
+    settings.cache_bytes_max = mib << 20;
+  }
+  if (const auto layers = environment("GGUF_GPU_LAYERS"); layers && !layers->empty()) {
+    LAI_TRY(settings.gpu_layers, number_variable<int32_t>("GGUF_GPU_LAYERS", *layers, -1, 100000));
+  }
+  settings.preload = split_list(environment("PRELOAD_MODELS").value_or(""));
+  settings.gguf_enable = is_truthy(environment("GGUF_ENABLE"));
+  settings.transformers_base_url = trim(environment("TRANSFORMERS_BASE_URL").value_or(""));
+  settings.config_path = environment("DOMAIN_CONFIG_PATH").value_or("");
+  settings.gpu_wanted = !is_truthy(environment("DISABLE_GGUF_GPU")) &&
+                        (environment("CUDA_VISIBLE_DEVICES").value_or("") != "" ||
+                         environment("GGML_CUDA").value_or("") != "");
+  return settings;
+}
+
+}  // namespace localai::runtime
