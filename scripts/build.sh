@@ -10,5 +10,5 @@ if [ $# -eq 0 ] && [ "$preset" = release ]; then targets=(localai); fi
 
 # The same objects from any checkout: ccache sees paths relative to this one.
 export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
-if [ ! -f "build/$preset/build.ninja" ]; then cmake --preset "$preset" >/dev/null; fi
+cmake --preset "$preset" >/dev/null
 cmake --build --preset "$preset" ${targets:+--target "${targets[@]}"}

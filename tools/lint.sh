@@ -14,7 +14,7 @@ clang-format-14 --dry-run --Werror "${sources[@]}"
 python3 tools/tidy_layers.py src
 python3 tools/tidy_tree.py
 
-[ -f build/release/compile_commands.json ] || cmake --preset release >/dev/null
+cmake --preset release >/dev/null
 if $all; then
   mapfile -t tidy < <(git ls-files 'src/*.cc')
 else
