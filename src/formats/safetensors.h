@@ -26,10 +26,11 @@ struct SafetensorsHeader {
 Result<SafetensorsHeader> read_safetensors(std::span<const std::byte> bytes,
                                            const std::string& name);
 
-// A model directory: config.json and friends, and the weights mapped.
+// A model directory: config.json and the weights mapped. Thread-compatible: const after open.
 class SafetensorsModel {
  public:
   // A directory, or a single .safetensors file (its directory then supplies config.json).
+  // Errors: kNotFound, kCorrupt, kUnsupported, kInvalidArgument (config.json); all name the file.
   static Result<SafetensorsModel> open(const std::filesystem::path& path);
 
   [[nodiscard]] const std::filesystem::path& directory() const { return directory_; }
@@ -39,6 +40,9 @@ class SafetensorsModel {
   [[nodiscard]] uint64_t mapped_bytes() const;
 
  private:
+  Status add_file(const std::filesystem::path& path);
+  Status add_shards(const std::filesystem::path& index_path);
+
   std::filesystem::path directory_;
   Json config_;
   std::vector<Mapping> mappings_;
