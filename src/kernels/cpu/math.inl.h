@@ -1,0 +1,45 @@
+#pragma once
+// exp and tanh over 16 lanes, the same operations in every instruction set. Included after one of
+// the lanes_*.h, which bring F and I.
+
+namespace localai::kernels {
+namespace {
+
+// exp(x): x = n ln2 + r, |r| <= ln2 / 2, with ln2 in two parts (Cody and Waite); e^r by the
+// degree-6 minimax polynomial of the Cephes library (expf.c); 2^n in two factors, so that results
+// below FLT_MIN are rounded once and results above FLT_MAX become infinity. exp(-inf) = 0, NaN
+// stays NaN.
+inline F exp(F x) {
+  x = min(set1(89.f), max(set1(-104.f), x));  // NaN passes: both give the second operand
+  const F n = round_even(x * set1(1.44269504088896341f));
+  F r = fma(n, set1(-0.693359375f), x);
+  r = fma(n, set1(2.12194440e-4f), r);
+  F p = set1(1.9875691500e-4f);
+  p = fma(p, r, set1(1.3981999507e-3f));
+  p = fma(p, r, set1(8.3334519073e-3f));
+  p = fma(p, r, set1(4.1665795894e-2f));
+  p = fma(p, r, set1(1.6666665459e-1f));
+  p = fma(p, r, set1(5.0000001201e-1f));
+  p = fma(p, r * r, r) + set1(1.f);
+  const I k = to_int(n), k1 = shift_right_signed(k, 1), bias = iset1(127);
+  const F s1 = as_float(shift_left(k1 + bias, 23)), s2 = as_float(shift_left(k - k1 + bias, 23));
+  return p * s1 * s2;
+}
+
+// tanh(x): an odd polynomial (Cephes tanhf.c) below 0.625, else 1 - 2 / (e^2|x| + 1) with x's sign.
+inline F tanh(F x) {
+  const I sign = as_int(x) & iset1(INT32_MIN);
+  const F a = as_float(as_int(x) & iset1(INT32_MAX));
+  const F z = x * x;
+  F p = set1(-5.70498872745e-3f);
+  p = fma(p, z, set1(2.06390887954e-2f));
+  p = fma(p, z, set1(-5.37397155531e-2f));
+  p = fma(p, z, set1(1.33314422036e-1f));
+  p = fma(p, z, set1(-3.33332819422e-1f));
+  const F small = fma(p * z, x, x);
+  const F large = set1(1.f) - set1(2.f) / (exp(a + a) + set1(1.f));
+  return select_less(a, set1(0.625f), small, as_float(as_int(large) | sign));
+}
+
+}  // namespace
+}  // namespace localai::kernels

@@ -1,0 +1,42 @@
+#include "kernels/kernels.h"
+
+#include <array>
+#include <string>
+
+#include "base/cpu.h"
+#include "kernels/cpu/sets.h"
+
+namespace localai::kernels {
+namespace {
+
+constexpr std::array kSets = {
+    &kScalarSet,
+};
+
+std::string known_names() {
+  std::string names;
+  for (const KernelSet* set : kSets) names += (names.empty() ? "" : ", ") + std::string(set->name);
+  return names;
+}
+
+}  // namespace
+
+bool KernelSet::fast_uses_quant_rows(DType weights) {
+  return weights != DType::kF32 && weights != DType::kF16 && weights != DType::kBF16;
+}
+
+std::span<const KernelSet* const> kernel_sets() { return kSets; }
+
+Result<const KernelSet*> select_kernels(uint32_t cpu, std::string_view forced) {
+  for (const KernelSet* set : kSets) {
+    const uint32_t missing = set->needs & ~cpu;
+    if (forced.empty() && missing == 0) return set;
+    if (forced.empty() || forced != set->name) continue;
+    if (missing == 0) return set;
+    return unsupported("kernel set '" + std::string(forced) + "' needs " +
+                       cpu_feature_names(missing) + ", which this CPU lacks");
+  }
+  return invalid("kernel set '" + std::string(forced) + "' is not known; known: " + known_names());
+}
+
+}  // namespace localai::kernels

@@ -1,0 +1,47 @@
+#include "kernels/kernels.h"
+
+#include <gtest/gtest.h>
+
+#include "base/cpu.h"
+
+namespace localai::kernels {
+namespace {
+
+TEST(SelectKernels, TakesTheBestTheCpuRuns) {
+  for (const KernelSet* set : kernel_sets()) {
+    auto chosen = select_kernels(set->needs, "");
+    ASSERT_TRUE(chosen.ok());
+    EXPECT_EQ(*chosen, set);
+  }
+  EXPECT_EQ((*select_kernels(0, ""))->name, "scalar");
+}
+
+TEST(SelectKernels, TakesTheOneAskedFor) {
+  for (const KernelSet* set : kernel_sets())
+    EXPECT_EQ((*select_kernels(set->needs, set->name))->name, set->name);
+  EXPECT_EQ((*select_kernels(UINT32_MAX, "scalar"))->name, "scalar");
+}
+
+TEST(SelectKernels, RefusesUnknownNames) {
+  auto chosen = select_kernels(UINT32_MAX, "sse9");
+  ASSERT_FALSE(chosen.ok());
+  EXPECT_EQ(chosen.error().code, Code::kInvalidArgument);
+#if defined(__x86_64__)
+  EXPECT_EQ(chosen.error().message, "kernel set 'sse9' is not known; known: scalar");
+#endif
+}
+
+TEST(KernelSets, HaveEveryKernelForEveryWeightType) {
+  for (const KernelSet* set : kernel_sets())
+    for (size_t i = 0; i < kDTypeCount; ++i) {
+      const auto type = static_cast<DType>(i);
+      const bool weights = dtype_info(type).block_elements > 1 || type == DType::kF32 ||
+                           type == DType::kF16 || type == DType::kBF16;
+      EXPECT_EQ(set->matmul_exact[i] != nullptr, weights) << set->name << dtype_name(type);
+      EXPECT_EQ(set->matmul_fast[i] != nullptr, weights) << set->name << dtype_name(type);
+      EXPECT_EQ(set->dequantize_row[i] != nullptr, weights) << set->name << dtype_name(type);
+    }
+}
+
+}  // namespace
+}  // namespace localai::kernels

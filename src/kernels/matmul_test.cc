@@ -1,0 +1,217 @@
+// Matrix products: every set against the scalar one bit for bit, the scalar one against f64.
+#include <cmath>
+
+#include "kernels/kernels_test_data.h"
+
+namespace localai::kernels::testing {
+namespace {
+
+std::string label(const KernelSet& set, bool fast, const Weights& w, size_t rows) {
+  return std::string(set.name) + (fast ? " fast " : " exact ") + std::string(dtype_name(w.type)) +
+         " k=" + std::to_string(w.k) + " n=" + std::to_string(w.rows) +
+         " rows=" + std::to_string(rows);
+}
+
+void compare_sets(const Weights& w, const Activations& a) {
+  for (const bool fast : {false, true}) {
+    const std::vector<float> want = run_matmul(scalar_set(), fast, w, a, 0, w.rows);
+    for (const KernelSet* set : wide_sets())
+      expect_same_bits(want, run_matmul(*set, fast, w, a, 0, w.rows), label(*set, fast, w, a.rows));
+  }
+}
+
+size_t block_of(DType type) { return dtype_info(type).block_elements; }
+
+// |y - sum| <= n eps sum |terms| for n roundings in a chain: Higham, Accuracy and Stability of
+// Numerical Algorithms, 3.1.
+double bound(double magnitude, size_t roundings) {
+  return static_cast<double>(roundings) * std::ldexp(1.0, -24) * magnitude * 1.01;
+}
+
+TEST(ExactMatmul, ScalarIsWithinTheBoundOfF64) {
+  Random random(1);
+  for (const DType type : weight_types()) {
+    const size_t k = 3 * 256;
+    const Weights w = make_weights(type, 7, k, random);
+    const Activations a = make_activations(3, k, random.floats(3 * k));
+    const std::vector<float> y = run_matmul(scalar_set(), false, w, a, 0, 7);
+    for (size_t n = 0; n < 7; ++n) {
+      const std::vector<float> row = w.row(n);
+      for (size_t r = 0; r < 3; ++r) {
+        double sum = 0, magnitude = 0;
+        for (size_t i = 0; i < k; ++i) {
+          sum += double{row[i]} * double{a.x[r * k + i]};
+          magnitude += std::abs(double{row[i]} * double{a.x[r * k + i]});
+        }
+        EXPECT_NEAR(y[r * 10 + n], sum, bound(magnitude, k / 16 + 4)) << dtype_name(type);
+      }
+    }
+  }
+}
+
+TEST(FastMatmul, ScalarIsWithinTheBoundOfF64OverItsOwnCodes) {
+  Random random(2);
+  for (const DType type : kBlockTypes) {
+    const size_t k = 3 * 256;
+    const Weights w = make_weights(type, 7, k, random);
+    const Activations a = make_activations(3, k, random.floats(3 * k));
+    const std::vector<float> y = run_matmul(scalar_set(), true, w, a, 0, 7);
+    for (size_t n = 0; n < 7; ++n) {
+      const std::vector<float> row = w.row(n);
+      for (size_t r = 0; r < 3; ++r) {
+        double sum = 0, magnitude = 0;
+        for (size_t i = 0; i < k; ++i) {
+          const double x = double{a.scale[(r * k + i) / 32]} * a.q[r * k + i];
+          sum += double{row[i]} * x;
+          // w = d q + m: the two parts are rounded apart, each at most 31 / 15 of |w| + |m|.
+          magnitude += (std::abs(double{row[i]}) + 4.0) * std::abs(x);
+        }
+        EXPECT_NEAR(y[r * 10 + n], sum, bound(magnitude, 2 * k / 32 + 4)) << dtype_name(type);
+      }
+    }
+  }
+}
+
+TEST(Matmul, SetsGiveTheSameBitsForAnyNumberOfRows) {
+  Random random(3);
+  for (const DType type : weight_types()) {
+    const size_t k = block_of(type) == 256 ? 768 : 96 * 7;
+    const Weights w = make_weights(type, 37, k, random);
+    const std::vector<float> x = random.floats(33 * k, -3.f, 3.f);
+    for (const size_t rows : {1, 2, 3, 4, 5, 7, 8, 9, 12, 13, 16, 31, 33})
+      compare_sets(w,
+                   make_activations(rows, k, {x.begin(), x.begin() + static_cast<long>(rows * k)}));
+  }
+}
+
+TEST(Matmul, SetsGiveTheSameBitsForAnyShape) {
+  Random random(4);
+  for (const DType type : weight_types()) {
+    const size_t block = block_of(type);
+    for (const size_t blocks : {1, 2, 3, 15, 16, 17, 33}) {
+      const size_t k = block * (block == 256 ? (blocks + 1) / 2 : blocks);
+      for (const size_t n : {1, 2, 3, 8, 15, 16, 17, 31, 33}) {
+        const Weights w = make_weights(type, n, k, random);
+        compare_sets(w, make_activations(2, k, random.floats(2 * k)));
+      }
+    }
+  }
+}
+
+TEST(Matmul, PlainTypesTakeAnyK) {
+  Random random(5);
+  for (const DType type : kPlainTypes)
+    for (size_t k = 1; k <= 65; ++k) {
+      const Weights w = make_weights(type, 5, k, random);
+      compare_sets(w, make_activations(5, k, random.floats(5 * k)));
+    }
+}
+
+TEST(Matmul, SetsGiveTheSameBitsForLongRows) {
+  Random random(6);
+  for (const DType type : weight_types()) {
+    const size_t k = 5120 + block_of(type);  // more than two slabs
+    const Weights w = make_weights(type, 18, k, random);
+    compare_sets(w, make_activations(5, k, random.floats(5 * k)));
+  }
+}
+
+// Every byte of the codes and sub-block scales at its extremes; the f16 scales stay finite.
+TEST(Matmul, SetsGiveTheSameBitsForExtremeCodes) {
+  Random random(7);
+  for (const DType type : kBlockTypes) {
+    const size_t k = 512, block = block_of(type), bytes = dtype_info(type).block_bytes;
+    for (const int fill : {0x00, 0x7f, 0x80, 0x88, 0xff}) {
+      Weights w = make_weights(type, 17, k, random);
+      for (size_t n = 0; n < 17; ++n)
+        for (size_t b = 0; b < k / block; ++b) {
+          std::byte* at = w.storage.data() + 1 + n * w.row_bytes + b * bytes;
+          const size_t head = type == DType::kQ6_K ? 0
+                              : type == DType::kQ4_0 || type == DType::kQ5_0 || type == DType::kQ8_0
+                                  ? 2
+                                  : 4;
+          const size_t tail = type == DType::kQ6_K ? 2 : 0;
+          std::memset(at + head, fill, bytes - head - tail);
+        }
+      for (const float x : {1.f, -1.f, 0.f})
+        for (const size_t rows : {1, 9})
+          compare_sets(w, make_activations(rows, k, std::vector<float>(rows * k, x)));
+    }
+  }
+}
+
+TEST(Matmul, NonFiniteActivationsStayVisible) {
+  Random random(8);
+  for (const DType type : weight_types()) {
+    const Weights w = make_weights(type, 3, 512, random);
+    for (const float bad : {std::nanf(""), INFINITY, -INFINITY}) {
+      std::vector<float> x = random.floats(2 * 512);
+      x[512 + 300] = bad;
+      const Activations a = make_activations(2, 512, x);
+      compare_sets(w, a);
+      for (const bool fast : {false, true}) {
+        const std::vector<float> y = run_matmul(scalar_set(), fast, w, a, 0, 3);
+        EXPECT_TRUE(std::isfinite(y[0])) << dtype_name(type);
+        EXPECT_FALSE(std::isfinite(y[6])) << dtype_name(type) << (fast ? " fast" : " exact");
+      }
+    }
+  }
+}
+
+TEST(Matmul, RangesAndBatchesDoNotChangeTheBits) {
+  Random random(9);
+  std::vector<const KernelSet*> sets = wide_sets();
+  sets.push_back(&scalar_set());
+  for (const KernelSet* set : sets)
+    for (const DType type : weight_types())
+      for (const bool fast : {false, true}) {
+        const Weights w = make_weights(type, 45, 256, random);
+        const Activations a = make_activations(6, 256, random.floats(6 * 256));
+        const std::vector<float> whole = run_matmul(*set, fast, w, a, 0, 45);
+        std::vector<float> pieces(whole.size(), kUntouched);
+        for (const auto& [begin, end] : {std::pair<size_t, size_t>{0, 5}, {5, 22}, {22, 45}}) {
+          const std::vector<float> y = run_matmul(*set, fast, w, a, begin, end);
+          for (size_t i = 0; i < y.size(); ++i) {
+            if (i % 48 >= begin && i % 48 < end)
+              pieces[i] = y[i];
+            else
+              ASSERT_EQ(y[i], kUntouched) << label(*set, fast, w, 6);
+          }
+        }
+        expect_same_bits(whole, pieces, label(*set, fast, w, 6));
+        for (size_t r = 0; r < 6; ++r) {
+          const Activations one =
+              make_activations(1, 256,
+                               {a.x.begin() + static_cast<long>(r * 256),
+                                a.x.begin() + static_cast<long>((r + 1) * 256)});
+          const std::vector<float> y = run_matmul(*set, fast, w, one, 0, 45);
+          expect_same_bits({whole.begin() + static_cast<long>(r * 48),
+                            whole.begin() + static_cast<long>(r * 48 + 48)},
+                           y, label(*set, fast, w, 1));
+        }
+      }
+}
+
+TEST(DequantizeRow, IsTensorDequantizeInEverySet) {
+  Random random(10);
+  std::vector<const KernelSet*> sets = wide_sets();
+  sets.push_back(&scalar_set());
+  for (const DType type : weight_types())
+    for (size_t blocks = 1; blocks <= 5; ++blocks) {
+      const size_t k = block_of(type) == 1 ? 7 * blocks : block_of(type) * blocks;
+      Weights w = make_weights(type, 1, k, random);
+      for (const KernelSet* set : sets) {
+        std::vector<float> out(k);
+        set->dequantize_row[static_cast<size_t>(type)](w.data(), out.data(), k);
+        expect_same_bits(w.row(0), out, std::string(set->name));
+      }
+    }
+}
+
+TEST(FastUsesQuantRows, ForBlockTypesOnly) {
+  for (const DType type : kPlainTypes) EXPECT_FALSE(KernelSet::fast_uses_quant_rows(type));
+  for (const DType type : kBlockTypes) EXPECT_TRUE(KernelSet::fast_uses_quant_rows(type));
+}
+
+}  // namespace
+}  // namespace localai::kernels::testing
