@@ -2,12 +2,13 @@
 // The native engine: one loaded model, many sequences. One thread owns all scheduling state and
 // runs step after step: the decode row of every running sequence plus a piece of one prompt
 // (continuous batching, chunked prefill). Requests come in and events go out through queues.
-#include <atomic>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -38,11 +39,15 @@ struct SamplingParams {
 struct Request {
   std::vector<TokenId> prompt;  // not empty, ids in range, shorter than the context
   SamplingParams sampling;
-  uint32_t max_tokens = 0;        // 0: as far as the context reaches
-  std::vector<std::string> stop;  // strings; the answer ends before the first that appears
+  uint32_t max_tokens = 0;  // 0: as far as the context reaches
+  // At most 64 strings, UTF-8, each 1..1024 bytes. The answer ends before the one that is complete
+  // first; of two that end at the same byte the longer counts.
+  std::vector<std::string> stop;
   bool ignore_eos = false;
-  uint32_t top_logprobs = 0;  // 0: none are computed unless logprobs
-  bool logprobs = false;
+  // Log-softmax of the logits as the model gave them: before bias, penalties and temperature, as
+  // OpenAI-compatible servers report it.
+  bool logprobs = false;      // of each token
+  uint32_t top_logprobs = 0;  // and of the most probable ones; at most 128
 };
 
 enum class FinishReason : uint8_t { kStop, kLength, kCancelled };
@@ -61,9 +66,11 @@ struct TextEvent {
 };
 struct Timings {
   uint32_t prompt_tokens = 0;
-  uint32_t cached_tokens = 0;  // of the prompt, taken from the prefix cache
-  uint32_t completion_tokens = 0;
-  double queue_ms = 0, prefill_ms = 0, decode_ms = 0;
+  uint32_t cached_tokens = 0;      // of the prompt, taken from the prefix cache
+  uint32_t completion_tokens = 0;  // sampled, the end-of-generation token included
+  double queue_ms = 0;             // submit() to the first step
+  double prefill_ms = 0;           // to the first token
+  double decode_ms = 0;            // to the end
 };
 struct FinishedEvent {
   FinishReason reason = FinishReason::kStop;
@@ -76,7 +83,9 @@ struct FailedEvent {
 };
 using Event = std::variant<TextEvent, FinishedEvent, FailedEvent>;
 
-// Called on the engine's thread, in order; must not block. The last event is Finished or Failed.
+// Called on the engine's thread, in order; must not block (all sequences wait for it). The last
+// event is Finished or Failed, exactly one, also after a cancel; the sink is destroyed after it. A
+// sink that throws ends its own request without further events and touches no other.
 using EventSink = std::function<void(Event)>;
 
 // Held by whoever asked; dropping it cancels at the next token. Thread-safe.
@@ -87,14 +96,16 @@ class Ticket {
 };
 
 struct EngineOptions {
-  uint32_t threads = 0;           // 0: usable_cpu_count()
+  uint32_t threads = 0;           // 1..256; 0: usable_cpu_count()
   uint32_t context_length = 0;    // per sequence; 0: min(model's, 2048); never past the model's
-  uint32_t parallel = 8;          // sequences that run at once; more wait in the queue
-  uint32_t queue_max = 512;       // more are refused (kExhausted)
-  uint32_t prefill_chunk = 256;   // prompt rows in one step
+  uint32_t parallel = 8;          // 1..1024 sequences that run at once; more wait in the queue
+  uint32_t queue_max = 512;       // waiting requests; more are refused (kExhausted)
+  uint32_t prefill_chunk = 256;   // 1..65536 prompt rows in one step
   uint64_t kv_bytes = 0;          // size of the KV pool; 0: context_length * min(parallel, 4)
   std::optional<DType> kv_dtype;  // none: F32 with exact precision, else F16
-  bool prefix_cache = true;       // reuse KV blocks of equal prefixes
+  // Reuse KV blocks of equal prefixes. Has no effect on models with recurrent state: a block would
+  // need a snapshot of that state beside it.
+  bool prefix_cache = true;
 };
 
 struct EngineMemory {
@@ -109,8 +120,9 @@ struct LoadedModel {
   std::shared_ptr<const formats::Checkpoint> checkpoint;
   std::unique_ptr<models::Model> model;
   std::shared_ptr<const text::Tokenizer> tokenizer;
-  std::string chat_template;       // source; "" when the model has none
-  std::string bos_text, eos_text;  // for the template
+  models::Precision precision = models::Precision::kFast;  // that the model was loaded with
+  std::string chat_template;                               // source; "" when the model has none
+  std::string bos_text, eos_text;                          // for the template
 };
 Result<LoadedModel> load_model(const std::filesystem::path& path,
                                const models::ModelOptions& options);
@@ -121,6 +133,17 @@ struct TextModel {
 };
 Result<TextModel> load_text_model(const formats::Checkpoint& checkpoint);
 
+// What the engine is doing; a consistent enough picture for metrics and tests.
+struct EngineStats {
+  uint32_t waiting = 0, running = 0;
+  uint32_t kv_blocks = 0;         // in the pool
+  uint32_t kv_blocks_free = 0;    // that can be had: unused, or cached and held by no sequence
+  uint32_t kv_blocks_cached = 0;  // full blocks that a later prompt could reuse
+  uint64_t steps = 0, rows = 0;   // forward passes, and rows in them
+  uint64_t evictions = 0;         // cached blocks given up
+  uint64_t preemptions = 0;       // sequences set back to the queue because the pool ran out
+};
+
 class Engine {
  public:
   // Allocates the KV pool and starts the engine's thread. Errors: kInvalidArgument (an option out
@@ -129,8 +152,8 @@ class Engine {
   virtual ~Engine() = default;  // cancels what runs, then joins
 
   // Thread-safe; returns at once. Errors: kInvalidArgument (empty prompt, id out of range, prompt
-  // not shorter than the context: "prompt has 3000 tokens, the context is 2048"), kExhausted
-  // (queue).
+  // not shorter than the context: "prompt has 3000 tokens, the context is 2048"; a sampling
+  // parameter out of range; more KV blocks than the pool has), kExhausted (queue).
   virtual Result<std::unique_ptr<Ticket>> submit(Request request, EventSink sink) = 0;
 
   [[nodiscard]] virtual const models::ModelInfo& info() const = 0;
@@ -138,7 +161,10 @@ class Engine {
   [[nodiscard]] virtual const LoadedModel& loaded() const = 0;
   [[nodiscard]] virtual uint32_t context_length() const = 0;
   [[nodiscard]] virtual EngineMemory memory() const = 0;
-  // What create() would need beside the weights, before anything is allocated.
+  [[nodiscard]] virtual EngineStats stats() const { return {}; }
+  // What create() would allocate beside the weights (KV, recurrent state, logits; the model's own
+  // workspace comes on top), before anything is. kv_dtype none: F16. UINT64_MAX when create() would
+  // refuse the options.
   static uint64_t predicted_state_bytes(const models::Model& model, const EngineOptions& options);
 };
 

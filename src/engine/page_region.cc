@@ -1,0 +1,65 @@
+#include "engine/page_region.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <utility>
+
+namespace localai::engine {
+namespace {
+
+uint64_t page_bytes() { return static_cast<uint64_t>(::sysconf(_SC_PAGESIZE)); }
+
+// Makes every page present. MADV_POPULATE_WRITE (Linux 5.14) reports a lack of memory; an older
+// kernel answers EINVAL, and there the pages are written one by one.
+bool populate(std::byte* data, uint64_t bytes) {
+  constexpr int kPopulateWrite = 23;  // MADV_POPULATE_WRITE, which older headers lack
+  while (::madvise(data, bytes, kPopulateWrite) != 0) {
+    if (errno == EINTR || errno == EAGAIN) continue;
+    if (errno != EINVAL) return false;
+    for (uint64_t at = 0; at < bytes; at += page_bytes())
+      *const_cast<volatile std::byte*>(data + at) = std::byte{0};
+    return true;
+  }
+  return true;
+}
+
+}  // namespace
+
+uint64_t PageRegion::rounded(uint64_t bytes) {
+  const uint64_t page = page_bytes();
+  return bytes > ~uint64_t{0} - page ? bytes : (bytes + page - 1) / page * page;
+}
+
+Result<PageRegion> PageRegion::allocate(uint64_t bytes, const char* what) {
+  if (bytes == 0) return PageRegion();
+  const uint64_t size = rounded(bytes);
+  const auto failed = [&](int code) -> Error {
+    return exhausted(std::string(what) + ": no memory for " + std::to_string(size) +
+                     " bytes: " + std::strerror(code));
+  };
+  void* data = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (data == MAP_FAILED) return failed(errno);
+  PageRegion region(static_cast<std::byte*>(data), size);
+  ::madvise(data, size, MADV_HUGEPAGE);  // advice: without huge pages it is only slower
+  if (!populate(region.data(), size)) return failed(errno);
+  return region;
+}
+
+PageRegion::PageRegion(PageRegion&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+
+PageRegion& PageRegion::operator=(PageRegion&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+PageRegion::~PageRegion() {
+  if (data_ != nullptr) ::munmap(data_, bytes_);
+}
+
+}  // namespace localai::engine

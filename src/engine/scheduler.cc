@@ -1,0 +1,280 @@
+#include "engine/scheduler.h"
+
+#include <algorithm>
+#include <exception>
+#include <string>
+#include <utility>
+
+#include "base/check.h"
+#include "base/log.h"
+
+namespace localai::engine {
+namespace {
+
+uint32_t blocks_for(size_t tokens) {
+  return static_cast<uint32_t>((tokens + BlockManager::kTokens - 1) / BlockManager::kTokens);
+}
+
+double milliseconds(Clock::duration duration) {
+  return std::chrono::duration<double, std::milli>(duration).count();
+}
+
+}  // namespace
+
+Scheduler::Scheduler(const models::Model& model, const text::Tokenizer& tokenizer,
+                     const Limits& limits, StatePool& pool, std::span<float> logits,
+                     ThreadPool& threads, Inbox& inbox)
+    : model_(model),
+      tokenizer_(tokenizer),
+      limits_(limits),
+      row_stride_(model.info().vocab_size),
+      vocabulary_(std::min<size_t>(row_stride_, tokenizer.size())),
+      pool_(pool),
+      logits_(logits),
+      threads_(threads),
+      inbox_(inbox),
+      workspace_(model.make_workspace()),
+      builder_(limits.prefill_chunk) {
+  update_stats();
+}
+
+void Scheduler::run() {
+  while (true) {
+    try {
+      if (!inbox_.take(waiting_, running_.empty() && waiting_.empty())) break;
+      step();
+    } catch (const std::exception& error) {  // std::bad_alloc, and what libraries throw
+      fail_all(error.what());
+    }
+    update_stats();
+  }
+  for (const auto& sequence : running_) flush_and_finish(*sequence, FinishReason::kCancelled);
+  for (const auto& sequence : waiting_) flush_and_finish(*sequence, FinishReason::kCancelled);
+  remove_ended();
+  update_stats();
+}
+
+void Scheduler::step() {
+  drop_cancelled();
+  admit();
+  if (running_.empty()) return;
+  builder_.plan(running_);
+  reserve_blocks();
+  forward();
+  for (const StepPart& part : builder_.parts()) {
+    part.sequence->computed += part.rows;
+    if (part.remaining == 0) accept(part);
+  }
+  remove_ended();
+}
+
+void Scheduler::drop_cancelled() {
+  const auto drop = [this](const std::unique_ptr<Sequence>& sequence) {
+    if (sequence->cancel_asked()) flush_and_finish(*sequence, FinishReason::kCancelled);
+  };
+  std::for_each(running_.begin(), running_.end(), drop);
+  std::for_each(waiting_.begin(), waiting_.end(), drop);
+  remove_ended();
+}
+
+void Scheduler::admit() {
+  while (!waiting_.empty() && running_.size() < limits_.parallel) {
+    if (!take_prompt_blocks(*waiting_.front())) {
+      LAI_CHECK(!running_.empty());  // submit() refused what an empty pool cannot hold
+      return;
+    }
+    std::unique_ptr<Sequence> sequence = std::move(waiting_.front());
+    waiting_.pop_front();
+    start(std::move(sequence));
+  }
+}
+
+// Blocks for all tokens so far, cached ones first. Beside a sequence that runs already, one block
+// each must stay for those, or the newcomer would be set back at once.
+bool Scheduler::take_prompt_blocks(Sequence& sequence) {
+  const std::span<const TokenId> tokens = sequence.tokens;
+  BlockManager& blocks = pool_.blocks();
+  blocks.match(tokens.first(tokens.size() - 1), sequence.blocks);  // the last row gives the logits
+  const auto cached = static_cast<uint32_t>(sequence.blocks.size());
+  const uint32_t missing = blocks_for(tokens.size()) - cached;
+  if (missing + running_.size() > blocks.available() && !running_.empty()) {
+    blocks.release(sequence.blocks);
+    return false;
+  }
+  if (!blocks.allocate(missing, sequence.blocks)) {
+    blocks.release(sequence.blocks);
+    return false;
+  }
+  sequence.published = cached;
+  sequence.computed = cached * BlockManager::kTokens;
+  return true;
+}
+
+void Scheduler::start(std::unique_ptr<Sequence> sequence) {
+  sequence->slot = pool_.take_slot();
+  if (!sequence->started) {
+    sequence->started = true;
+    sequence->started_at = Clock::now();
+    sequence->timings.cached_tokens = sequence->computed;
+    inbox_.left_queue(1);
+  }
+  running_.push_back(std::move(sequence));
+}
+
+void Scheduler::reserve_blocks() {
+  for (size_t i = 0; i < builder_.parts().size(); ++i) {
+    const StepPart& part = builder_.parts()[i];
+    Sequence& sequence = *part.sequence;
+    const uint32_t needed = blocks_for(sequence.computed + part.rows);
+    const auto held = static_cast<uint32_t>(sequence.blocks.size());
+    if (needed <= held) continue;
+    // The youngest may be this very sequence: then it is out of the plan, and so out of the loop.
+    while (!pool_.blocks().allocate(needed - held, sequence.blocks)) {
+      const bool self = running_.back().get() == &sequence;
+      preempt_youngest();
+      if (self) return;
+    }
+  }
+}
+
+void Scheduler::preempt_youngest() {
+  std::unique_ptr<Sequence> youngest = std::move(running_.back());
+  running_.pop_back();
+  builder_.remove(youngest.get());
+  give_back(*youngest);
+  youngest->computed = youngest->published = 0;
+  waiting_.push_front(std::move(youngest));
+  ++counters_.preemptions;
+}
+
+void Scheduler::forward() {
+  const models::Step step = builder_.build(pool_);
+  if (step.tokens.empty()) return;
+  model_.forward(step, *workspace_, threads_, logits_.data());
+  workspace_bytes_.store(workspace_->bytes(), std::memory_order_relaxed);
+  ++counters_.steps;
+  counters_.rows += step.tokens.size();
+}
+
+void Scheduler::accept(const StepPart& part) {
+  Sequence& sequence = *part.sequence;
+  if (sequence.cancel_asked()) return flush_and_finish(sequence, FinishReason::kCancelled);
+  const Request& request = sequence.request;
+  Result<Sample> sampled =
+      sampler_.sample(logits_.subspan(part.output_row * row_stride_, vocabulary_),
+                      {&request.sampling, sequence.tokens, request.logprobs, request.top_logprobs});
+  if (!sampled.ok()) {
+    if (sampled.error().code == Code::kInternal) pool_.discard(sequence.blocks);
+    return fail(sequence, std::move(sampled.error()));
+  }
+  publish(sequence);
+  const TokenId token = sampled->token;
+  if (sequence.timings.completion_tokens++ == 0) sequence.first_token_at = Clock::now();
+  sequence.tokens.push_back(token);
+  if (!request.ignore_eos && tokenizer_.ends_generation(token))
+    return flush_and_finish(sequence, FinishReason::kStop);
+  OutputAssembler::Output output = sequence.output.push(token);
+  emit(sequence, TextEvent{std::move(output.text), token, sampled->logprob,
+                           std::move(sampled->top_logprobs)});
+  if (sequence.sink_broken) return release(sequence);
+  if (output.stop) return finish(sequence, FinishReason::kStop, {"", std::move(output.stop)});
+  if (sequence.tokens.size() >= sequence.tokens_max)
+    flush_and_finish(sequence, FinishReason::kLength);
+}
+
+// Only blocks that finite logits have been computed from get into the cache.
+void Scheduler::publish(Sequence& sequence) {
+  const std::span<const TokenId> tokens = sequence.tokens;
+  for (; (sequence.published + 1) * BlockManager::kTokens <= sequence.computed;
+       ++sequence.published)
+    pool_.blocks().publish(
+        sequence.blocks, sequence.published,
+        tokens.subspan(size_t{sequence.published} * BlockManager::kTokens, BlockManager::kTokens));
+}
+
+void Scheduler::emit(Sequence& sequence, Event event) {
+  try {
+    sequence.sink(std::move(event));
+  } catch (const std::exception& error) {
+    log::warn("an event sink threw ({}); its request ends", error.what());
+    sequence.sink_broken = true;
+  } catch (...) {
+    log::warn("an event sink threw; its request ends");
+    sequence.sink_broken = true;
+  }
+}
+
+void Scheduler::finish(Sequence& sequence, FinishReason reason, OutputAssembler::Output output) {
+  const Clock::time_point now = Clock::now();
+  Timings& timings = sequence.timings;
+  timings.queue_ms =
+      milliseconds((sequence.started ? sequence.started_at : now) - sequence.submitted_at);
+  if (sequence.started) {
+    const Clock::time_point first = timings.completion_tokens > 0 ? sequence.first_token_at : now;
+    timings.prefill_ms = milliseconds(first - sequence.started_at);
+    timings.decode_ms = milliseconds(now - first);
+  }
+  emit(sequence, FinishedEvent{reason, std::move(output.text), std::move(output.stop), timings});
+  release(sequence);
+}
+
+void Scheduler::flush_and_finish(Sequence& sequence, FinishReason reason) {
+  OutputAssembler::Output output = sequence.output.finish();
+  if (output.stop && reason == FinishReason::kLength) reason = FinishReason::kStop;
+  finish(sequence, reason, std::move(output));
+}
+
+void Scheduler::fail(Sequence& sequence, Error error) {
+  emit(sequence, FailedEvent{std::move(error)});
+  release(sequence);
+}
+
+void Scheduler::release(Sequence& sequence) {
+  give_back(sequence);
+  sequence.ended = true;
+}
+
+void Scheduler::give_back(Sequence& sequence) {
+  pool_.blocks().release(sequence.blocks);
+  if (sequence.slot) pool_.give_slot(*sequence.slot);
+  sequence.slot.reset();
+}
+
+void Scheduler::remove_ended() {
+  const auto ended = [](const std::unique_ptr<Sequence>& sequence) { return sequence->ended; };
+  std::erase_if(running_, ended);
+  uint32_t never_started = 0;
+  for (const auto& sequence : waiting_) never_started += sequence->ended && !sequence->started;
+  if (std::erase_if(waiting_, ended) > 0) inbox_.left_queue(never_started);
+}
+
+void Scheduler::fail_all(const char* what) {
+  log::error("engine: a step failed: {}", what);
+  const Error error{Code::kInternal, std::string("the engine's step failed: ") + what};
+  for (const auto& sequence : running_)
+    if (!sequence->ended) fail(*sequence, error);
+  for (const auto& sequence : waiting_)
+    if (!sequence->ended) fail(*sequence, error);
+  remove_ended();
+}
+
+void Scheduler::update_stats() {
+  EngineStats now = counters_;
+  now.running = static_cast<uint32_t>(running_.size());
+  for (const auto& sequence : waiting_) now.waiting += sequence->started;
+  now.kv_blocks = pool_.blocks().total();
+  now.kv_blocks_free = pool_.blocks().available();
+  now.kv_blocks_cached = pool_.blocks().cached();
+  now.evictions = pool_.blocks().evictions();
+  const std::lock_guard lock(stats_mutex_);
+  stats_ = now;
+}
+
+EngineStats Scheduler::stats() const {
+  const std::lock_guard lock(stats_mutex_);
+  EngineStats now = stats_;
+  now.waiting += inbox_.waiting();
+  return now;
+}
+
+}  // namespace localai::engine

@@ -1,0 +1,89 @@
+#pragma once
+// The engine's thread: admits requests, runs step after step, hands out tokens. Owns all scheduling
+// state; nobody else touches it. Continuous batching as in Orca (Yu et al. 2022), chunked prefill
+// as in Sarathi-Serve (Agrawal et al. 2024).
+//
+// When the KV pool runs out, cached blocks that nobody holds go first; then the youngest running
+// sequence gives its blocks back and waits in front of the queue. It starts again from its tokens
+// so far, which gives the same bits (models::Model::forward), so its answer does not change. The
+// oldest sequence never waits, so there is always progress.
+#include <atomic>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "engine/inbox.h"
+#include "engine/sampler.h"
+#include "engine/sequence.h"
+#include "engine/state_pool.h"
+#include "engine/step_builder.h"
+
+namespace localai::engine {
+
+class Scheduler {
+ public:
+  struct Limits {
+    uint32_t parallel = 0;
+    uint32_t prefill_chunk = 0;
+  };
+  // All arguments outlive the scheduler. `logits` holds [parallel, vocab_size].
+  Scheduler(const models::Model& model, const text::Tokenizer& tokenizer, const Limits& limits,
+            StatePool& pool, std::span<float> logits, ThreadPool& threads, Inbox& inbox);
+
+  // Until the inbox closes; then everything that runs or waits ends as cancelled. Sleeps when
+  // there is nothing to do.
+  void run();
+
+  // Thread-safe.
+  [[nodiscard]] EngineStats stats() const;
+  [[nodiscard]] uint64_t workspace_bytes() const { return workspace_bytes_.load(); }
+
+ private:
+  using Queue = std::deque<std::unique_ptr<Sequence>>;
+
+  void step();
+  void drop_cancelled();
+  void admit();
+  bool take_prompt_blocks(Sequence& sequence);
+  void start(std::unique_ptr<Sequence> sequence);
+  void reserve_blocks();
+  void preempt_youngest();
+  void forward();
+  void accept(const StepPart& part);
+  void publish(Sequence& sequence);
+
+  void emit(Sequence& sequence, Event event);
+  void finish(Sequence& sequence, FinishReason reason, OutputAssembler::Output output);
+  void flush_and_finish(Sequence& sequence, FinishReason reason);
+  void fail(Sequence& sequence, Error error);
+  void release(Sequence& sequence);
+  void give_back(Sequence& sequence);
+  void remove_ended();
+  void fail_all(const char* what);
+  void update_stats();
+
+  const models::Model& model_;
+  const text::Tokenizer& tokenizer_;
+  const Limits limits_;
+  const size_t row_stride_;  // of logits_
+  const size_t vocabulary_;  // ids that may be sampled
+  StatePool& pool_;
+  std::span<float> logits_;
+  ThreadPool& threads_;
+  Inbox& inbox_;
+  std::unique_ptr<models::Workspace> workspace_;
+
+  Queue waiting_;                                   // oldest first
+  std::vector<std::unique_ptr<Sequence>> running_;  // oldest first
+  StepBuilder builder_;
+  Sampler sampler_;
+
+  std::atomic<uint64_t> workspace_bytes_{0};
+  mutable std::mutex stats_mutex_;
+  EngineStats stats_;     // under stats_mutex_
+  EngineStats counters_;  // of the thread itself: steps, rows, preemptions
+};
+
+}  // namespace localai::engine

@@ -1,0 +1,52 @@
+#pragma once
+// One request inside the engine: what was asked, how far it is, and what it holds.
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "engine/engine.h"
+#include "engine/output_assembler.h"
+
+namespace localai::engine {
+
+using Clock = std::chrono::steady_clock;
+
+// `tokens` are the prompt and what was sampled; the first `computed` have their K and V (or their
+// part in the recurrent state). The next step computes some of the rest, and where it reaches the
+// last one, samples. So decode is the case of one pending token, a prompt one of many, and a
+// sequence that lost its blocks simply starts again at 0.
+struct Sequence {
+  Sequence(Request asked, EventSink events, const text::Tokenizer& tokenizer)
+      : request(std::move(asked)),
+        sink(std::move(events)),
+        tokens(std::move(request.prompt)),
+        output(tokenizer, std::move(request.stop)) {
+    timings.prompt_tokens = static_cast<uint32_t>(tokens.size());
+  }
+
+  Request request;  // prompt and stop have moved on
+  EventSink sink;
+  std::shared_ptr<std::atomic<bool>> cancelled = std::make_shared<std::atomic<bool>>(false);
+
+  std::vector<TokenId> tokens;
+  uint32_t computed = 0;
+  uint32_t tokens_max = 0;  // tokens.size() at which the answer ends with kLength
+  OutputAssembler output;
+
+  std::vector<uint32_t> blocks;  // KV blocks, by position / kKvBlockTokens
+  uint32_t published = 0;        // of them, offered to the prefix cache
+  std::optional<uint32_t> slot;  // recurrent state, while running
+
+  bool started = false;      // admitted at least once
+  bool ended = false;        // its last event is out
+  bool sink_broken = false;  // the sink threw: no more events
+  Timings timings;
+  Clock::time_point submitted_at = Clock::now(), started_at, first_token_at;
+
+  [[nodiscard]] uint32_t pending() const { return static_cast<uint32_t>(tokens.size()) - computed; }
+  [[nodiscard]] bool cancel_asked() const { return cancelled->load(std::memory_order_relaxed); }
+};
+
+}  // namespace localai::engine
