@@ -1,5 +1,6 @@
 // Result, JSON limits, UTF-8, files and the thread pool.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <atomic>
 #include <cstdio>
@@ -85,6 +86,10 @@ TEST(File, MapsReadsAndNamesWhatIsWrong) {
   std::filesystem::remove(path);
   EXPECT_EQ(Mapping::open(path).error().code, Code::kNotFound);
   EXPECT_EQ(Mapping::open("/").error().message, "/: not a regular file");
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);  // must not wait for a writer
+  EXPECT_EQ(Mapping::open(path).error().message, path.string() + ": not a regular file");
+  EXPECT_EQ(read_file(path, 9).error().message, path.string() + ": not a regular file");
+  std::filesystem::remove(path);
 }
 
 TEST(Number, ParsesTheWholeTextOrNothing) {
