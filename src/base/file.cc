@@ -30,11 +30,6 @@ Error system_error(const std::filesystem::path& path, const char* what) {
           path.string() + ": " + what + ": " + std::strerror(code)};
 }
 
-// Not blocking, so that a FIFO that someone named as a file is refused instead of waited for.
-int open_for_reading(const std::filesystem::path& path) {
-  return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-}
-
 Result<uint64_t> regular_file_size(int fd, const std::filesystem::path& path) {
   struct stat info = {};
   if (::fstat(fd, &info) != 0) return system_error(path, "stat");
@@ -45,7 +40,7 @@ Result<uint64_t> regular_file_size(int fd, const std::filesystem::path& path) {
 }  // namespace
 
 Result<Mapping> Mapping::open(const std::filesystem::path& path) {
-  const Descriptor file(open_for_reading(path));
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (file.fd < 0) return system_error(path, "open");
   LAI_TRY(const uint64_t size, regular_file_size(file.fd, path));
   if (size == 0) return invalid(path.string() + ": the file is empty");
@@ -78,7 +73,7 @@ uint64_t Mapping::resident_bytes() const {
 }
 
 Result<std::string> read_file(const std::filesystem::path& path, uint64_t bytes_max) {
-  const Descriptor file(open_for_reading(path));
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (file.fd < 0) return system_error(path, "open");
   LAI_TRY(const uint64_t size, regular_file_size(file.fd, path));
   if (size > bytes_max)
