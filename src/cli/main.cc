@@ -19,7 +19,7 @@ int main(int argc, char** argv) {
     app.add_option("--log-level", level, "debug, info, warn, error or off")->capture_default_str();
     cli::Program program;
     cli::add_inspect(app, program);
-    cli::add_tokenize(app, program);
+    cli::add_template(app, program);
     CLI11_PARSE(app, argc, argv);
     log::init(level);
     const Status status = program.run();
