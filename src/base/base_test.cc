@@ -60,7 +60,8 @@ TEST(Utf8, DecodesAndRefuses) {
   EXPECT_EQ(round, text);
   for (const char* bad : {"\xC0\x80", "\xED\xA0\x80", "\xF5\x80\x80\x80", "\x80", "\xE2\x82"})
     EXPECT_FALSE(is_valid_utf8(bad)) << bad;
-  EXPECT_EQ(sanitize_utf8("a\xE2\x82"), "a\uFFFD\uFFFD");
+  EXPECT_EQ(sanitize_utf8("a\xE2\x82"), "a\uFFFD");
+  EXPECT_EQ(sanitize_utf8("\xF0\x9F\x98z\xED\xA0\x80\xC0"), "\uFFFDz\uFFFD\uFFFD\uFFFD\uFFFD");
 }
 
 TEST(Utf8, IncompleteTailCountsOnlyWellFormedBeginnings) {

@@ -12,6 +12,7 @@ const CodeInfo& code_info(Code code) {
       {"unavailable", 503, "unavailable_error", 7},
       {"cancelled", 499, "cancelled_error", 8},
       {"internal", 500, "server_error", 1},
+      {"context_length", 400, "invalid_request_error", 2},
   };
   return kTable[static_cast<size_t>(code)];
 }

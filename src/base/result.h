@@ -21,6 +21,7 @@ enum class Code : uint8_t {
   kUnavailable,
   kCancelled,
   kInternal,
+  kContextLength,  // a prompt that does not fit the model's context
 };
 
 struct Error {
@@ -70,6 +71,9 @@ inline Error corrupt(std::string message) { return {Code::kCorrupt, std::move(me
 inline Error unsupported(std::string message) { return {Code::kUnsupported, std::move(message)}; }
 inline Error exhausted(std::string message) { return {Code::kExhausted, std::move(message)}; }
 inline Error unavailable(std::string message) { return {Code::kUnavailable, std::move(message)}; }
+inline Error context_length(std::string message) {
+  return {Code::kContextLength, std::move(message)};
+}
 inline Error cancelled(std::string message) { return {Code::kCancelled, std::move(message)}; }
 
 }  // namespace localai

@@ -29,15 +29,15 @@ bool is_continuation(uint8_t b, size_t index, const Lead& lead) {
 }  // namespace
 
 Utf8Char decode_utf8(std::string_view text, size_t at) {
-  constexpr Utf8Char kBad = {0xFFFD, 1, false};
   const auto first = static_cast<uint8_t>(text[at]);
   const Lead lead = lead_of(first);
-  if (lead.bytes == 0 || at + lead.bytes > text.size()) return kBad;
+  if (lead.bytes == 0) return {0xFFFD, 1, false};
   if (lead.bytes == 1) return {first, 1, true};
   auto code = static_cast<char32_t>(first & (0x7F >> lead.bytes));
-  for (size_t i = 1; i < lead.bytes; ++i) {
+  for (uint8_t i = 1; i < lead.bytes; ++i) {
+    if (at + i >= text.size()) return {0xFFFD, i, false};
     const auto b = static_cast<uint8_t>(text[at + i]);
-    if (!is_continuation(b, i, lead)) return kBad;
+    if (!is_continuation(b, i, lead)) return {0xFFFD, i, false};
     code = code << 6 | (b & 0x3F);
   }
   return {code, lead.bytes, true};

@@ -20,5 +20,6 @@ struct Program {
 
 void add_inspect(CLI::App& app, Program& program);
 void add_template(CLI::App& app, Program& program);
+void add_tokenize(CLI::App& app, Program& program);
 
 }  // namespace localai::cli

@@ -20,6 +20,7 @@ int main(int argc, char** argv) {
     cli::Program program;
     cli::add_inspect(app, program);
     cli::add_template(app, program);
+    cli::add_tokenize(app, program);
     CLI11_PARSE(app, argc, argv);
     log::init(level);
     const Status status = program.run();

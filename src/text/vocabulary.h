@@ -36,33 +36,51 @@ struct NormalizerStep {
   std::string from;  // kReplace
   std::string to;    // kReplace, kPrepend
 };
+
+// What becomes of the matches of a split. Source: tokenizers.SplitDelimiterBehavior.
+enum class SplitBehavior : uint8_t {
+  kRemoved,
+  kIsolated,
+  kMergedWithPrevious,
+  kMergedWithNext,
+  kContiguous
+};
+
 struct PreTokenizerStep {
   enum class Kind : uint8_t {
-    kSplitRegex,  // isolate matches of a known or a general regex
-    kDigits,      // each digit alone
-    kMetaspace,   // SentencePiece style, optional prefix
-    kSplitSpace,  // Gemma: split on " ", merged with previous
+    kSplitRegex,    // by a known or a general regex
+    kSplitLiteral,  // by a string (Gemma: " ", merged with previous)
+    kDigits,        // numbers from the rest, as one piece or each digit alone
+    kMetaspace,     // SentencePiece style: " " becomes U+2581, optional prefix, optional split
+    kPrefixSpace,   // ByteLevel's add_prefix_space: one space before a piece that has none
   } kind;
-  std::string pattern;         // kSplitRegex
-  bool individual = true;      // kDigits
-  std::string prepend_scheme;  // kMetaspace: "always", "first", "never"
+  std::string pattern = {};                           // kSplitRegex, kSplitLiteral
+  SplitBehavior behavior = SplitBehavior::kIsolated;  // kSplitRegex, kSplitLiteral
+  bool invert = false;                                // they take the gaps for the matches
+  bool individual = true;                             // kDigits
+  std::string prepend_scheme = {};                    // kMetaspace: "always", "first", "never"
+  bool split = true;                                  // kMetaspace
+  std::string replacement = "\xE2\x96\x81";           // kMetaspace
 };
 
 struct VocabularySpec {
   TokenizerKind kind = TokenizerKind::kByteLevelBpe;
-  std::vector<std::string> tokens;  // by id
+  std::vector<std::string> tokens;  // by id; an empty text is an id that nothing encodes to
   std::vector<float> scores;        // kSentencePieceBpe from GGUF/.model; else empty
   std::vector<TokenType> types;     // by id, or empty
   std::vector<std::pair<std::string, std::string>> merges;  // by rank; empty: merge by score
   std::vector<AddedToken> added;
+  // Which of overlapping added tokens wins: the longest (llama.cpp, for GGUF) or the leftmost, of
+  // those the longest (Hugging Face).
+  bool longest_added_first = false;
   std::vector<NormalizerStep> normalizer;
   std::vector<PreTokenizerStep> pre_tokenizer;
   bool ignore_merges = false;  // a whole word that is a token is taken as it is
   bool byte_fallback = false;  // unknown characters become <0xXX> tokens
   bool fuse_unknown = false;
   bool add_space_prefix =
-      false;                  // SentencePiece dummy prefix, by GGUF's rule (start, after specials)
-  bool clean_spaces = false;  // on decode
+      false;  // SentencePiece dummy prefix, by GGUF's rule (start, after specials)
+  bool strip_decoded_space = false;  // decode() drops one space at the start of a whole text
 
   std::optional<TokenId> bos, eos, unknown, pad;
   bool add_bos = false;

@@ -1,0 +1,52 @@
+#pragma once
+// The endpoints: which path and method does what. Translates between HTTP and runtime::Service.
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "net/http.h"
+#include "runtime/service.h"
+#include "server/api_error.h"
+
+namespace localai::server {
+
+struct ApiOptions {
+  std::string version;
+  std::function<bool()> draining = [] { return false; };  // thread-safe
+};
+
+// Thread-safe.
+class Api {
+ public:
+  // `service` outlives this and every answer in progress.
+  Api(runtime::Service& service, ApiOptions options);
+
+  // Answers, or starts to: never blocks, whatever the request holds.
+  void handle(net::Request request, std::shared_ptr<net::Sink> sink) const;
+
+ private:
+  struct Call;
+  struct Route;
+  static const std::vector<Route>& routes();
+
+  void index(Call& call) const;
+  void health(Call& call) const;
+  void live(Call& call) const;
+  void ready(Call& call) const;
+  void list_models(Call& call) const;
+  void get_model(Call& call) const;
+  void loaded_models(Call& call) const;
+  void list_domains(Call& call) const;
+  void get_domain(Call& call) const;
+  void chat(Call& call) const;
+  void domain_chat(Call& call) const;
+  void complete(Call& call) const;
+
+  runtime::Service& service_;
+  const ApiOptions options_;
+  const int64_t started_unix_;
+};
+
+}  // namespace localai::server

@@ -1,0 +1,27 @@
+#pragma once
+// The bodies of POST /v1/chat/completions and /v1/completions, checked and translated. Pure: text
+// in, request or error out. Source: OpenAI API reference, "Create chat completion" and "Create
+// completion"; top_k, min_p, repetition_penalty and ignore_eos as other local servers have them.
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "runtime/backend.h"
+#include "server/api_error.h"
+
+namespace localai::server {
+
+struct GenerationRequest {
+  std::string model;  // "": the default domain
+  bool stream = false;
+  bool include_usage = false;  // of stream_options
+  runtime::GenerateRequest generate;
+};
+using ParsedRequest = std::variant<GenerationRequest, ApiError>;
+
+// Every field is used, accepted without effect (user, store, service_tier, safety_identifier,
+// prompt_cache_key, metadata), or refused by name; null counts as absent.
+ParsedRequest parse_chat_request(std::string_view body);
+ParsedRequest parse_completion_request(std::string_view body);
+
+}  // namespace localai::server

@@ -1,0 +1,265 @@
+#include "text/bpe.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "base/utf8.h"
+#include "text/byte_alphabet.h"
+
+namespace localai::text {
+namespace {
+
+using Symbol = BpeScratch::Symbol;
+using Candidate = BpeScratch::Candidate;
+
+// Up to this many symbols, looking at every pair after each merge is faster than a heap.
+constexpr size_t kFewSymbols = 24;
+
+std::string byte_token(int byte) {
+  constexpr char kHex[] = "0123456789ABCDEF";
+  return std::string("<0x") + kHex[byte >> 4] + kHex[byte & 15] + ">";
+}
+
+bool later(const Candidate& a, const Candidate& b) { return a.order > b.order; }
+
+void append(BpeScratch& scratch, TokenId id, size_t begin, size_t bytes) {
+  const auto at = static_cast<int32_t>(scratch.symbols.size());
+  scratch.symbols.push_back(
+      {id, at - 1, at + 1, static_cast<uint32_t>(begin), static_cast<uint32_t>(bytes)});
+}
+
+// `left` takes in the symbol after it and becomes `id`.
+void join(std::vector<Symbol>& symbols, int32_t left, TokenId id) {
+  Symbol& a = symbols[static_cast<size_t>(left)];
+  Symbol& b = symbols[static_cast<size_t>(a.next)];
+  a.id = id;
+  a.bytes += b.bytes;
+  b.bytes = 0;
+  a.next = b.next;
+  if (a.next >= 0) symbols[static_cast<size_t>(a.next)].previous = left;
+}
+
+}  // namespace
+
+Result<BpeModel> BpeModel::create(const VocabularySpec& spec, const TokenIndex& index) {
+  BpeModel out;
+  out.index_ = &index;
+  out.bytes_ = spec.kind == TokenizerKind::kByteLevelBpe;
+  out.ignore_merges_ = spec.ignore_merges;
+  out.byte_fallback_ = spec.byte_fallback;
+  out.fuse_unknown_ = spec.fuse_unknown;
+  out.unknown_ = spec.unknown.value_or(-1);
+  out.unusable_.resize(spec.tokens.size());
+  for (size_t id = 0; id < spec.types.size(); ++id)
+    out.unusable_[id] =
+        spec.types[id] == TokenType::kControl || spec.types[id] == TokenType::kUnknown;
+  for (int byte = 0; byte < 256; ++byte) {
+    const auto found = out.bytes_ ? index.find(alphabet_character(static_cast<unsigned char>(byte)))
+                                  : index.find(byte_token(byte));
+    out.byte_ids_[static_cast<size_t>(byte)] = found.value_or(-1);
+  }
+  if (!out.bytes_ && spec.merges.empty()) {
+    LAI_TRY_STATUS(out.rank_scores(spec));
+  } else {
+    LAI_TRY(out.merges_, MergeTable::build(spec.merges, index));
+    out.merges_.forget_if([&](TokenId id) { return out.unusable_[static_cast<size_t>(id)]; });
+  }
+  return out;
+}
+
+// Equal scores get equal ranks: then the leftmost pair is first.
+Status BpeModel::rank_scores(const VocabularySpec& spec) {
+  const size_t count = spec.tokens.size();
+  if (spec.scores.size() < count)
+    return corrupt("the vocabulary has " + std::to_string(count) + " tokens and " +
+                   std::to_string(spec.scores.size()) + " scores, and no merges");
+  std::vector<TokenId> order(count);
+  std::iota(order.begin(), order.end(), 0);
+  const auto score = [&](TokenId id) { return spec.scores[static_cast<size_t>(id)]; };
+  for (const TokenId id : order)
+    if (std::isnan(score(id)))
+      return corrupt("token " + std::to_string(id) + " has a score that is not a number");
+  std::sort(order.begin(), order.end(), [&](TokenId a, TokenId b) { return score(a) > score(b); });
+  score_rank_.resize(count);
+  uint32_t rank = 0;
+  for (size_t i = 0; i < count; ++i) {
+    if (i > 0 && score(order[i]) < score(order[i - 1])) ++rank;
+    score_rank_[static_cast<size_t>(order[i])] = rank;
+  }
+  // Byte tokens stand for bytes; the text "<0x41>" does not merge into one.
+  for (const TokenId id : byte_ids_)
+    if (id >= 0) unusable_[static_cast<size_t>(id)] = true;
+  return Ok{};
+}
+
+TokenId BpeModel::usable(std::string_view text) const {
+  const auto id = index_->find(text);
+  return id && !unusable_[static_cast<size_t>(*id)] ? *id : -1;
+}
+
+void BpeModel::encode(std::string_view word, BpeScratch& scratch, std::vector<TokenId>& out) const {
+  if (word.empty()) return;
+  if (ignore_merges_) {
+    std::string_view spelled = word;
+    if (bytes_) {
+      scratch.spelled.clear();
+      for (const char c : word)
+        scratch.spelled += alphabet_character(static_cast<unsigned char>(c));
+      spelled = scratch.spelled;
+    }
+    if (const TokenId id = usable(spelled); id >= 0) {
+      out.push_back(id);
+      return;
+    }
+  }
+  scratch.symbols.clear();
+  if (bytes_) {
+    start_bytes(word, scratch);
+  } else if (score_rank_.empty()) {
+    start_characters(word, scratch);
+  } else {
+    start_scored(word, scratch);
+  }
+  if (scratch.symbols.empty()) return;
+  scratch.symbols.back().next = -1;
+  if (scratch.symbols.size() <= kFewSymbols) {
+    merge_few(word, scratch);
+  } else {
+    merge_many(word, scratch);
+  }
+  emit(word, scratch, out);
+}
+
+// A byte whose character is no token is left out, or unknown.
+void BpeModel::start_bytes(std::string_view word, BpeScratch& scratch) const {
+  bool unknown_before = false;
+  for (size_t at = 0; at < word.size(); ++at) {
+    const TokenId id = byte_ids_[static_cast<unsigned char>(word[at])];
+    if (id >= 0) {
+      append(scratch, id, at, 1);
+    } else if (unknown_ >= 0 && !(fuse_unknown_ && unknown_before)) {
+      append(scratch, unknown_, at, 1);
+    }
+    unknown_before = id < 0;
+  }
+}
+
+// Source: tokenizers, BPE::merge_word. An unknown waits until the next character that is a token,
+// so that those that follow can join it; byte tokens do not end the wait there either.
+void BpeModel::start_characters(std::string_view word, BpeScratch& scratch) const {
+  size_t unknown_begin = 0, unknown_bytes = 0;
+  const auto flush = [&] {
+    if (unknown_bytes > 0) append(scratch, unknown_, unknown_begin, unknown_bytes);
+    unknown_bytes = 0;
+  };
+  for (size_t at = 0, bytes = 0; at < word.size(); at += bytes) {
+    bytes = decode_utf8(word, at).bytes;
+    const std::string_view character = word.substr(at, bytes);
+    if (const TokenId id = usable(character); id >= 0) {
+      flush();
+      append(scratch, id, at, bytes);
+      continue;
+    }
+    const auto id_of = [&](char c) { return byte_ids_[static_cast<unsigned char>(c)]; };
+    if (byte_fallback_ &&
+        std::all_of(character.begin(), character.end(), [&](char c) { return id_of(c) >= 0; })) {
+      for (size_t i = 0; i < bytes; ++i) append(scratch, id_of(character[i]), at + i, 1);
+      continue;
+    }
+    if (unknown_ < 0) continue;
+    if (!fuse_unknown_) flush();
+    if (unknown_bytes == 0) unknown_begin = at;
+    unknown_bytes += bytes;
+  }
+  flush();
+}
+
+void BpeModel::start_scored(std::string_view word, BpeScratch& scratch) const {
+  for (size_t at = 0, bytes = 0; at < word.size(); at += bytes) {
+    bytes = decode_utf8(word, at).bytes;
+    append(scratch, usable(word.substr(at, bytes)), at, bytes);
+  }
+}
+
+Merge BpeModel::merge_of(std::string_view word, const Symbol& left, const Symbol& right) const {
+  if (score_rank_.empty()) return merges_.find(left.id, right.id);
+  const TokenId id = usable(word.substr(left.begin, left.bytes + right.bytes));
+  if (id < 0) return {};
+  return {score_rank_[static_cast<size_t>(id)], id};
+}
+
+void BpeModel::merge_few(std::string_view word, BpeScratch& scratch) const {
+  std::vector<Symbol>& symbols = scratch.symbols;
+  std::array<Merge, kFewSymbols> pair;  // of each symbol and the next
+  const auto refresh = [&](int32_t at) {
+    const Symbol& s = symbols[static_cast<size_t>(at)];
+    pair[static_cast<size_t>(at)] =
+        s.next < 0 ? Merge{} : merge_of(word, s, symbols[static_cast<size_t>(s.next)]);
+  };
+  for (int32_t at = 0; at >= 0; at = symbols[static_cast<size_t>(at)].next) refresh(at);
+  while (true) {
+    int32_t best = -1;
+    for (int32_t at = 0; at >= 0; at = symbols[static_cast<size_t>(at)].next) {
+      const Merge& merge = pair[static_cast<size_t>(at)];
+      if (merge.id >= 0 && (best < 0 || merge.rank < pair[static_cast<size_t>(best)].rank))
+        best = at;
+    }
+    if (best < 0) return;
+    join(symbols, best, pair[static_cast<size_t>(best)].id);
+    refresh(best);
+    if (const int32_t before = symbols[static_cast<size_t>(best)].previous; before >= 0)
+      refresh(before);
+  }
+}
+
+void BpeModel::push_candidate(std::string_view word, BpeScratch& scratch, int32_t left) const {
+  if (left < 0) return;
+  const Symbol& a = scratch.symbols[static_cast<size_t>(left)];
+  if (a.next < 0) return;
+  const Symbol& b = scratch.symbols[static_cast<size_t>(a.next)];
+  const Merge merge = merge_of(word, a, b);
+  if (merge.id < 0) return;
+  const uint64_t order = uint64_t{merge.rank} << 32 | static_cast<uint32_t>(left);
+  scratch.heap.push_back({order, a.bytes + b.bytes, merge.id});
+  std::push_heap(scratch.heap.begin(), scratch.heap.end(), later);
+}
+
+void BpeModel::merge_many(std::string_view word, BpeScratch& scratch) const {
+  std::vector<Symbol>& symbols = scratch.symbols;
+  scratch.heap.clear();
+  for (size_t at = 0; at + 1 < symbols.size(); ++at)
+    push_candidate(word, scratch, static_cast<int32_t>(at));
+  while (!scratch.heap.empty()) {
+    std::pop_heap(scratch.heap.begin(), scratch.heap.end(), later);
+    const Candidate best = scratch.heap.back();
+    scratch.heap.pop_back();
+    const auto left = static_cast<int32_t>(static_cast<uint32_t>(best.order));
+    const Symbol& a = symbols[static_cast<size_t>(left)];
+    // Texts only grow, so a pair of the same length is the same pair.
+    if (a.bytes == 0 || a.next < 0 ||
+        a.bytes + symbols[static_cast<size_t>(a.next)].bytes != best.bytes)
+      continue;
+    join(symbols, left, best.id);
+    push_candidate(word, scratch, left);
+    push_candidate(word, scratch, a.previous);
+  }
+}
+
+void BpeModel::emit(std::string_view word, const BpeScratch& scratch,
+                    std::vector<TokenId>& out) const {
+  for (int32_t at = 0; at >= 0; at = scratch.symbols[static_cast<size_t>(at)].next) {
+    const Symbol& symbol = scratch.symbols[static_cast<size_t>(at)];
+    if (symbol.id >= 0) {
+      out.push_back(symbol.id);
+      continue;
+    }
+    for (size_t i = 0; i < symbol.bytes; ++i) {
+      const TokenId byte = byte_ids_[static_cast<unsigned char>(word[symbol.begin + i])];
+      const TokenId id = byte >= 0 ? byte : unknown_;
+      if (id >= 0) out.push_back(id);
+    }
+  }
+}
+
+}  // namespace localai::text
