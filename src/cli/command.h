@@ -19,6 +19,7 @@ struct Program {
 };
 
 void add_inspect(CLI::App& app, Program& program);
+void add_logits(CLI::App& app, Program& program);
 void add_template(CLI::App& app, Program& program);
 void add_tokenize(CLI::App& app, Program& program);
 

@@ -19,6 +19,7 @@ int main(int argc, char** argv) {
     app.add_option("--log-level", level, "debug, info, warn, error or off")->capture_default_str();
     cli::Program program;
     cli::add_inspect(app, program);
+    cli::add_logits(app, program);
     cli::add_template(app, program);
     cli::add_tokenize(app, program);
     CLI11_PARSE(app, argc, argv);

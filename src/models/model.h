@@ -61,7 +61,7 @@ struct ModelInfo {
   uint32_t vocab_size = 0;      // rows of the output matrix
   uint32_t context_length = 0;  // the longest the model was made for
   uint64_t parameters = 0;
-  uint64_t weights_mapped_bytes = 0;   // used in place from the file
+  uint64_t weights_mapped_bytes = 0;   // whole mapped weight files, used in place
   uint64_t weights_private_bytes = 0;  // copies this process made (norms, converted tensors)
   std::string weight_types;            // "Q4_1 210, F32 61, Q8_0 1"
 };

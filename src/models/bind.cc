@@ -1,0 +1,178 @@
+#include "models/bind.h"
+
+#include <string>
+#include <unordered_set>
+#include <utility>
+
+#include "base/log.h"
+#include "tensor/blocks.h"
+
+namespace localai::models {
+namespace {
+
+template <class... F>
+struct Overloaded : F... {
+  using F::operator()...;
+};
+
+class Binder {
+ public:
+  Binder(const ArchSpec& spec, const formats::Checkpoint& checkpoint,
+         const kernels::KernelSet& kernels, Precision precision, const Hyperparameters& hyper)
+      : spec_(spec),
+        checkpoint_(checkpoint),
+        kernels_(kernels),
+        precision_(precision),
+        hyper_(hyper),
+        gguf_(checkpoint.gguf() != nullptr) {}
+
+  Result<Weights> bind() {
+    weights_.layers.resize(hyper_.layers);
+    for (const TensorRow& row : spec_.tensors) {
+      const bool per_layer = row.slot.index() >= 2;
+      for (uint32_t layer = 0; layer < (per_layer ? hyper_.layers : 1u); ++layer)
+        LAI_TRY_STATUS(bind_row(row, layer));
+    }
+    if (weights_.head.data == nullptr) weights_.head = weights_.embedding;
+    warn_of_extra_tensors();
+    return std::move(weights_);
+  }
+
+ private:
+  [[nodiscard]] std::string tensor_name(const TensorRow& row, uint32_t layer) const {
+    std::string name(gguf_ ? row.gguf : row.hf);
+    if (const size_t at = name.find("{}"); at != std::string::npos)
+      name.replace(at, 2, std::to_string(layer));
+    return name;
+  }
+
+  // Is the tensor to be used at all, and if so, may it be absent?
+  struct Wanted {
+    bool use, may_miss;
+  };
+  [[nodiscard]] Wanted wanted(Need need) const {
+    switch (need) {
+      case Need::kAlways:
+        return {true, false};
+      case Need::kIfPresent:
+        return {true, true};
+      case Need::kIfUntied:
+        return {!hyper_.tied, true};  // older tied files do not say so
+      case Need::kIfAttentionBias:
+        return {gguf_ || hyper_.attention_bias, gguf_};
+      case Need::kIfMlpBias:
+        return {gguf_ || hyper_.mlp_bias, gguf_};
+    }
+    return {false, true};
+  }
+
+  [[nodiscard]] Error fail(Code code, const std::string& name, const std::string& what) const {
+    return {code, checkpoint_.path().string() + ": tensor '" + name + "': " + what};
+  }
+
+  Status bind_row(const TensorRow& row, uint32_t layer) {
+    const std::string name = tensor_name(row, layer);
+    if (name.empty()) return Ok{};
+    seen_.insert(name);
+    const auto [use, may_miss] = wanted(row.need);
+    if (!use) return Ok{};
+    const TensorView* view = checkpoint_.find(name);
+    if (view == nullptr && may_miss) return Ok{};
+    if (view == nullptr)
+      return fail(Code::kCorrupt, name, "missing (architecture " + std::string(spec_.name) + ")");
+    return std::visit(
+        Overloaded{[&](Matrix Weights::*slot) { return set(row, name, *view, weights_.*slot); },
+                   [&](Vector Weights::*slot) { return set(row, name, *view, weights_.*slot); },
+                   [&](Matrix LayerWeights::*slot) {
+                     return set(row, name, *view, weights_.layers[layer].*slot);
+                   },
+                   [&](Vector LayerWeights::*slot) {
+                     return set(row, name, *view, weights_.layers[layer].*slot);
+                   }},
+        row.slot);
+  }
+
+  Status check_shape(const std::string& name, const TensorView& view, const Shape& expected) const {
+    if (view.shape == expected) return Ok{};
+    return fail(Code::kCorrupt, name,
+                "shape " + view.shape.text() + ", but the hyperparameters say " + expected.text());
+  }
+
+  Status set(const TensorRow& row, const std::string& name, const TensorView& view, Matrix& out) {
+    const Shape expected = make_shape({dim_size(row.rows, hyper_), dim_size(row.cols, hyper_)});
+    LAI_TRY_STATUS(check_shape(name, view, expected));
+    const auto type = static_cast<size_t>(view.dtype);
+    const bool fast = precision_ == Precision::kFast;
+    const kernels::MatmulFn matmul =
+        fast ? kernels_.matmul_fast[type] : kernels_.matmul_exact[type];
+    if (matmul == nullptr || kernels_.dequantize_row[type] == nullptr)
+      return fail(Code::kUnsupported, name,
+                  "no kernel for weights of type " + std::string(dtype_name(view.dtype)));
+    out = {.data = view.data,
+           .dtype = view.dtype,
+           .rows = view.rows(),
+           .cols = view.cols(),
+           .row_bytes = view.row_bytes(),
+           .matmul = matmul,
+           .quantized_input = fast && kernels::KernelSet::fast_uses_quant_rows(view.dtype)};
+    weights_.parameters += view.shape.elements();
+    return Ok{};
+  }
+
+  Status set(const TensorRow& row, const std::string& name, const TensorView& view, Vector& out) {
+    LAI_TRY_STATUS(check_shape(name, view, make_shape({dim_size(row.rows, hyper_)})));
+    if (view.dtype != DType::kF32 && view.dtype != DType::kF16 && view.dtype != DType::kBF16)
+      return fail(Code::kUnsupported, name,
+                  "type " + std::string(dtype_name(view.dtype)) + "; F32, F16 or BF16 is needed");
+    out.resize(view.shape.elements());
+    dequantize(view.dtype, view.data, out.data(), out.size());
+    if (row.norm && spec_.norm_minus_one && !gguf_)
+      for (float& w : out) w += 1.f;
+    weights_.parameters += out.size();
+    weights_.private_bytes += out.size() * sizeof(float);
+    return Ok{};
+  }
+
+  // Buffers that some exporters write and no model reads.
+  static bool is_known_buffer(std::string_view name) {
+    for (const std::string_view tail :
+         {".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias"})
+      if (name.ends_with(tail)) return true;
+    return false;
+  }
+
+  void warn_of_extra_tensors() const {
+    size_t count = 0;
+    std::string first;
+    for (const formats::NamedTensor& tensor : checkpoint_.tensors()) {
+      if (seen_.contains(tensor.name) || is_known_buffer(tensor.name)) continue;
+      if (count++ == 0) first = tensor.name;
+    }
+    if (count > 0)
+      log::warn("{}: {} tensors are not part of architecture {}; the first is '{}'",
+                checkpoint_.path().string(), count, spec_.name, first);
+  }
+
+  const ArchSpec& spec_;
+  const formats::Checkpoint& checkpoint_;
+  const kernels::KernelSet& kernels_;
+  const Precision precision_;
+  const Hyperparameters& hyper_;
+  const bool gguf_;
+  Weights weights_;
+  std::unordered_set<std::string> seen_;
+};
+
+}  // namespace
+
+Result<Weights> bind_weights(const ArchSpec& spec, const formats::Checkpoint& checkpoint,
+                             const kernels::KernelSet& kernels, Precision precision,
+                             Hyperparameters& hyper) {
+  const TensorView* embedding = checkpoint.find("token_embd.weight");
+  if (checkpoint.gguf() != nullptr && hyper.vocab == kVocabMax && embedding != nullptr &&
+      embedding->rows() < kVocabMax)
+    hyper.vocab = static_cast<uint32_t>(embedding->rows());
+  return Binder(spec, checkpoint, kernels, precision, hyper).bind();
+}
+
+}  // namespace localai::models

@@ -1,0 +1,20 @@
+#pragma once
+// Binding: every tensor of an architecture's list, found in the checkpoint, checked, and put in its
+// place. After this nothing about weights can fail.
+#include "base/result.h"
+#include "formats/checkpoint.h"
+#include "kernels/kernels.h"
+#include "models/arch.h"
+#include "models/model.h"
+#include "models/weights.h"
+
+namespace localai::models {
+
+// Sets hyper.vocab from the embedding where the metadata did not say (GGUF). Warns once about
+// tensors that no row names. Errors: kCorrupt (missing; another shape than the hyperparameters
+// say), kUnsupported (a type that no kernel reads); they name file, tensor and shapes.
+Result<Weights> bind_weights(const ArchSpec& spec, const formats::Checkpoint& checkpoint,
+                             const kernels::KernelSet& kernels, Precision precision,
+                             Hyperparameters& hyper);
+
+}  // namespace localai::models

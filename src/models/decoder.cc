@@ -1,0 +1,228 @@
+#include "models/decoder.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace localai::models {
+namespace {
+
+// Row-wise work (norms, RoPE, quantization) of fewer rows than this costs less than waking threads.
+constexpr size_t kRowsInline = 4;
+// Weight rows per piece of a product: pieces start at multiples of this, so that integer kernels
+// keep their row groups and the FFN epilogue its quantization blocks.
+constexpr size_t kRowGroup = 32;
+constexpr size_t kPiecesPerThread = 4;  // small enough to even out threads, few enough to be cheap
+
+size_t piece_rows(size_t rows, const ThreadPool& pool) {
+  const size_t piece = rows / (pool.size() * kPiecesPerThread) / kRowGroup * kRowGroup;
+  return std::max(piece, kRowGroup);
+}
+
+template <class F>
+void for_rows(ThreadPool& pool, size_t rows, F&& work) {
+  const auto range = [&](size_t begin, size_t end) {
+    for (size_t r = begin; r < end; ++r) work(r);
+  };
+  if (rows < kRowsInline) return range(0, rows);
+  pool.for_ranges(rows, std::max<size_t>(rows / (pool.size() * kPiecesPerThread), 1), range);
+}
+
+template <class T>
+void grow(std::vector<T>& v, size_t size) {
+  if (v.size() < size) v.resize(size);
+}
+
+// y[r, n] for the rows n in [begin, end) of `matrix`.
+void matmul(const Matrix& matrix, const ActivationRows& input, size_t rows, size_t begin,
+            size_t end, float* y, size_t ldy) {
+  kernels::MatmulArgs args;
+  input.bind(args);
+  args.weights = matrix.data;
+  args.row_bytes = matrix.row_bytes;
+  args.row_begin = begin;
+  args.row_end = end;
+  args.rows = rows;
+  args.y = y;
+  args.ldy = ldy;
+  matrix.matmul(args);
+}
+
+}  // namespace
+
+Decoder::Decoder(std::shared_ptr<const formats::Checkpoint> checkpoint, const ArchSpec& spec,
+                 Hyperparameters hyper, Weights weights, const kernels::KernelSet& kernels,
+                 ModelInfo info)
+    : checkpoint_(std::move(checkpoint)),
+      activation_(spec.activation),
+      interleaved_rope_(spec.gguf_interleaved_rope && checkpoint_->gguf() != nullptr),
+      hyper_(std::move(hyper)),
+      weights_(std::move(weights)),
+      kernels_(kernels),
+      info_(std::move(info)),
+      state_{.kv_layers = hyper_.layers, .kv_heads = hyper_.kv_heads, .head_dim = hyper_.head_dim},
+      full_frequencies_(rope_frequencies(hyper_.rope, weights_.rope_divisors)) {
+  if (hyper_.sliding_rope != hyper_.rope)
+    sliding_frequencies_ = rope_frequencies(hyper_.sliding_rope, {});
+}
+
+std::unique_ptr<Workspace> Decoder::make_workspace() const {
+  return std::make_unique<DecoderWorkspace>();
+}
+
+void Decoder::forward(const Step& step, Workspace& workspace, ThreadPool& pool,
+                      float* logits) const {
+  Pass pass{step, static_cast<DecoderWorkspace&>(workspace), pool, step.tokens.size()};
+  if (pass.rows == 0) return;
+  prepare(pass);
+  embed(pass);
+  for (size_t i = 0; i < hyper_.layers && pass.rows > 0; ++i) {
+    const LayerWeights& layer = weights_.layers[i];
+    const bool last = i + 1 == hyper_.layers;
+    attention_mixer(pass, i);
+    finish_branch(pass, layer.output_bias, layer.attention_post_norm, layer.ffn_norm,
+                  layer.gate.quantized_input || layer.up.quantized_input);
+    feed_forward(pass, layer);
+    const LayerWeights* next = last ? nullptr : &weights_.layers[i + 1];
+    finish_branch(pass, layer.down_bias, layer.ffn_post_norm,
+                  last ? weights_.final_norm : next->attention_norm,
+                  last ? weights_.head.quantized_input
+                       : next->query.quantized_input || next->key.quantized_input ||
+                             next->value.quantized_input);
+  }
+  if (pass.rows > 0) output(pass, logits);
+}
+
+void Decoder::prepare(Pass& pass) const {
+  DecoderWorkspace& w = pass.w;
+  const size_t rows = pass.rows;
+  grow(w.x, rows * hyper_.hidden);
+  grow(w.branch, rows * hyper_.hidden);
+  grow(w.qkv, rows * qkv_cols());
+  grow(w.up, rows * hyper_.ffn);
+  w.input.resize(rows, hyper_.hidden);
+  w.mixed.resize(rows, hyper_.query_rows());
+  w.gated.resize(rows, hyper_.ffn);
+  for (RopeAngles* angles : {&w.full_rope, &w.sliding_rope}) {
+    const auto& frequencies = angles == &w.full_rope ? full_frequencies_ : sliding_frequencies_;
+    grow(angles->cos, rows * frequencies.size());
+    grow(angles->sin, rows * frequencies.size());
+  }
+  w.row_position.assign(pass.step.positions.begin(), pass.step.positions.end());
+  w.row_sequence.assign(pass.step.sequence.begin(), pass.step.sequence.end());
+  plan_attention(pass);
+}
+
+void Decoder::embed(Pass& pass) const {
+  const Matrix& table = weights_.embedding;
+  const LayerWeights& first = weights_.layers.front();
+  const bool quantize =
+      first.query.quantized_input || first.key.quantized_input || first.value.quantized_input;
+  for_rows(pass.pool, pass.rows, [&](size_t r) {
+    const auto token = static_cast<size_t>(pass.step.tokens[r]);
+    LAI_DCHECK(token < table.rows);
+    float* x = pass.w.x.data() + r * hyper_.hidden;
+    kernels_.dequantize_row[static_cast<size_t>(table.dtype)](table.data + token * table.row_bytes,
+                                                              x, hyper_.hidden);
+    if (hyper_.embedding_scale != 1.f) kernels_.scale(x, hyper_.embedding_scale, hyper_.hidden);
+    for (RopeAngles* angles : {&pass.w.full_rope, &pass.w.sliding_rope}) {
+      const auto& frequencies =
+          angles == &pass.w.full_rope ? full_frequencies_ : sliding_frequencies_;
+      const size_t at = r * frequencies.size();
+      rope_angles(frequencies, pass.step.positions[r], angles->cos.data() + at,
+                  angles->sin.data() + at);
+    }
+    normalize_input(pass, r, first.attention_norm, quantize);
+  });
+}
+
+void Decoder::normalize_input(Pass& pass, size_t r, const Vector& norm, bool quantize) const {
+  kernels_.rms_norm(pass.w.x.data() + r * hyper_.hidden, norm.data(), hyper_.norm_eps,
+                    pass.w.input.row(r), hyper_.hidden);
+  if (quantize) pass.w.input.quantize(kernels_, r, 0, hyper_.hidden);
+}
+
+void Decoder::finish_branch(Pass& pass, const Vector& bias, const Vector& post_norm,
+                            const Vector& next_norm, bool quantize_next) const {
+  const size_t n = hyper_.hidden;
+  for_rows(pass.pool, pass.rows, [&](size_t r) {
+    float* branch = pass.w.branch.data() + r * n;
+    if (!bias.empty()) kernels_.add_scaled(branch, bias.data(), 1.f, n);
+    if (!post_norm.empty()) kernels_.rms_norm(branch, post_norm.data(), hyper_.norm_eps, branch, n);
+    kernels_.add_scaled(pass.w.x.data() + r * n, branch, hyper_.residual_scale, n);
+    normalize_input(pass, r, next_norm, quantize_next);
+  });
+}
+
+void Decoder::attention_mixer(Pass& pass, size_t layer) const {
+  const LayerWeights& weights = weights_.layers[layer];
+  project_qkv(pass, weights);
+  for_rows(pass.pool, pass.rows, [&](size_t r) { rotate_and_store(pass, layer, r); });
+  if (layer + 1 == hyper_.layers) keep_output_rows(pass);
+  if (pass.rows == 0) return;
+  run_attention(pass, layer);
+  if (weights.output.quantized_input)
+    for_rows(pass.pool, pass.rows,
+             [&](size_t r) { pass.w.mixed.quantize(kernels_, r, 0, hyper_.query_rows()); });
+  project(pass, weights.output, pass.w.mixed, pass.w.branch.data());
+}
+
+// One row space over the three matrices, so that threads meet once.
+void Decoder::project_qkv(Pass& pass, const LayerWeights& weights) const {
+  const size_t cols = qkv_cols();
+  pass.pool.for_ranges(cols, piece_rows(cols, pass.pool), [&](size_t begin, size_t end) {
+    size_t offset = 0;
+    for (const Matrix* m : {&weights.query, &weights.key, &weights.value}) {
+      const size_t from = std::max(begin, offset), to = std::min(end, offset + m->rows);
+      if (from < to)
+        matmul(*m, pass.w.input, pass.rows, from - offset, to - offset, pass.w.qkv.data() + offset,
+               cols);
+      offset += m->rows;
+    }
+  });
+}
+
+void Decoder::feed_forward(Pass& pass, const LayerWeights& weights) const {
+  pass.pool.for_ranges(hyper_.ffn, piece_rows(hyper_.ffn, pass.pool),
+                       [&](size_t begin, size_t end) { gate_range(pass, weights, begin, end); });
+  project(pass, weights.down, pass.w.gated, pass.w.branch.data());
+}
+
+// The columns [begin, end) of act(gate) * up, and their codes for the next product.
+void Decoder::gate_range(Pass& pass, const LayerWeights& weights, size_t begin, size_t end) const {
+  const size_t ffn = hyper_.ffn, n = end - begin;
+  matmul(weights.gate, pass.w.input, pass.rows, begin, end, pass.w.gated.row(0), ffn);
+  matmul(weights.up, pass.w.input, pass.rows, begin, end, pass.w.up.data(), ffn);
+  const auto activate =
+      activation_ == Activation::kSilu ? kernels_.silu_mul : kernels_.gelu_tanh_mul;
+  for (size_t r = 0; r < pass.rows; ++r) {
+    float* gate = pass.w.gated.row(r) + begin;
+    float* up = pass.w.up.data() + r * ffn + begin;
+    if (!weights.gate_bias.empty())
+      kernels_.add_scaled(gate, weights.gate_bias.data() + begin, 1.f, n);
+    if (!weights.up_bias.empty()) kernels_.add_scaled(up, weights.up_bias.data() + begin, 1.f, n);
+    activate(gate, up, gate, n);
+    if (weights.down.quantized_input) pass.w.gated.quantize(kernels_, r, begin, end);
+  }
+}
+
+void Decoder::project(Pass& pass, const Matrix& matrix, const ActivationRows& input,
+                      float* y) const {
+  pass.pool.for_ranges(matrix.rows, piece_rows(matrix.rows, pass.pool),
+                       [&](size_t begin, size_t end) {
+                         matmul(matrix, input, pass.rows, begin, end, y, matrix.rows);
+                       });
+}
+
+void Decoder::output(Pass& pass, float* logits) const {
+  const Matrix& head = weights_.head;
+  pass.pool.for_ranges(head.rows, piece_rows(head.rows, pass.pool), [&](size_t begin, size_t end) {
+    matmul(head, pass.w.input, pass.rows, begin, end, logits, head.rows);
+    for (size_t r = 0; r < pass.rows; ++r) {
+      float* out = logits + r * head.rows + begin;
+      if (hyper_.logit_divisor != 1.f) kernels_.scale(out, 1.f / hyper_.logit_divisor, end - begin);
+      if (hyper_.final_softcap != 0.f) kernels_.softcap(out, hyper_.final_softcap, end - begin);
+    }
+  });
+}
+
+}  // namespace localai::models

@@ -1,0 +1,139 @@
+// Tiny models with generated weights against logits computed in float64 with numpy (and checked
+// against a llama.cpp build), from both formats, with every kernel set this CPU runs.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/cpu.h"
+#include "models/testing/run_model.h"
+#include "models/testing/temporary.h"
+#include "models/testing/tiny_model.h"
+
+namespace localai::models {
+namespace {
+
+using testing::run_alone;
+using testing::TinyConfig;
+using testing::TinyModel;
+
+const std::vector<int32_t> kTokens = {1, 5, 9, 2, 7, 3, 8, 4};
+
+struct Golden {
+  TinyConfig config;
+  std::array<double, 4> last;  // logits of the last position
+  size_t argmax;
+  double last_sum, sum, square_sum;  // of the last position; of all positions
+};
+
+void PrintTo(const Golden& golden, std::ostream* out) { *out << golden.config.prefix; }
+
+std::vector<Golden> goldens() {
+  return {
+      {testing::tiny_llama(),
+       {-2.423287755, 1.189667415, 2.985109127, -1.342709492},
+       29,
+       55.116972244,
+       136.96957148,
+       4281.4000584},
+      {testing::tiny_llama_untied(),
+       {.101700589, -1.587712035, .414534888, -.950017937},
+       33,
+       -7.477844933,
+       -70.3467746,
+       382.5302073},
+      {testing::tiny_gemma3(),
+       {.171669392, 1.681105218, 1.33902289, -5.270023807},
+       4,
+       27.418202339,
+       57.06106705,
+       5201.6713276},
+  };
+}
+
+class GoldenTest : public ::testing::TestWithParam<Golden> {
+ protected:
+  void expect_golden(const std::filesystem::path& path) {
+    auto opened = formats::Checkpoint::open(path);
+    ASSERT_TRUE(opened.ok()) << opened.error().message;
+    const auto checkpoint = std::make_shared<const formats::Checkpoint>(std::move(*opened));
+    for (const kernels::KernelSet* set : kernels::kernel_sets()) {
+      if ((set->needs & ~cpu_features()) != 0) continue;
+      SCOPED_TRACE(std::string(set->name));
+      auto model = Model::load(checkpoint, {.precision = Precision::kExact, .kernels = set});
+      ASSERT_TRUE(model.ok()) << model.error().message;
+      compare(run_alone(**model, kTokens));
+    }
+  }
+
+  // 1e-5 a logit; the sums may be off by as much as 40 (320) such errors add up to.
+  static void compare(const std::vector<float>& logits) {
+    const Golden& golden = GetParam();
+    const size_t vocab = golden.config.vocab;
+    ASSERT_EQ(logits.size(), kTokens.size() * vocab);
+    const std::vector<float> last(logits.end() - static_cast<ptrdiff_t>(vocab), logits.end());
+    for (size_t i = 0; i < golden.last.size(); ++i) EXPECT_NEAR(last[i], golden.last[i], 1e-5) << i;
+    EXPECT_EQ(static_cast<size_t>(std::max_element(last.begin(), last.end()) - last.begin()),
+              golden.argmax);
+    double last_sum = 0, sum = 0, square_sum = 0;
+    for (const float x : last) last_sum += x;
+    for (const float x : logits) {
+      sum += x;
+      square_sum += static_cast<double>(x) * x;
+    }
+    EXPECT_NEAR(last_sum, golden.last_sum, 1e-4);
+    EXPECT_NEAR(sum, golden.sum, 1e-3);
+    EXPECT_NEAR(square_sum, golden.square_sum, 2e-2);
+  }
+
+  testing::TemporaryDirectory directory_;
+};
+
+TEST_P(GoldenTest, FromSafetensors) {
+  ASSERT_TRUE(TinyModel(GetParam().config).write_safetensors(directory_.path()).ok());
+  expect_golden(directory_.path());
+}
+
+TEST_P(GoldenTest, FromGguf) {
+  const auto path = directory_.path() / "tiny.gguf";
+  ASSERT_TRUE(TinyModel(GetParam().config).write_gguf(path).ok());
+  expect_golden(path);
+}
+
+INSTANTIATE_TEST_SUITE_P(AllArchitectures, GoldenTest, ::testing::ValuesIn(goldens()),
+                         [](const auto& golden) {
+                           std::string name = golden.param.config.prefix;
+                           std::erase(name, '-');
+                           return name;
+                         });
+
+TEST(TinyModelGenerator, MatchesItsDescription) {
+  EXPECT_EQ(testing::generated("a", 0), -0.25653815269470215);
+  EXPECT_EQ(testing::generated("a", 1), 0.5077086687088013);
+  EXPECT_EQ(testing::generated("a", 2), -0.36447346210479736);
+}
+
+TEST(Gemma3, LinearRopeScalingAppliesToGlobalLayersOnly) {
+  TinyConfig config = testing::tiny_gemma3();
+  config.config["rope_scaling"] = {{"rope_type", "linear"}, {"factor", 8.0}};
+  config.metadata = [base = config.metadata](formats::testing::GgufBuilder& builder) {
+    base(builder);
+    builder.add("gemma3.rope.scaling.type", "linear").add("gemma3.rope.scaling.factor", 8.f);
+  };
+  const testing::TemporaryDirectory directory;
+  const auto gguf = directory.path() / "tiny.gguf";
+  ASSERT_TRUE(TinyModel(config).write_gguf(gguf).ok());
+  ASSERT_TRUE(TinyModel(config).write_safetensors(directory.path()).ok());
+  for (const auto& path : {gguf, directory.path()}) {
+    auto opened = formats::Checkpoint::open(path);
+    ASSERT_TRUE(opened.ok()) << opened.error().message;
+    auto model = Model::load(std::make_shared<const formats::Checkpoint>(std::move(*opened)),
+                             {.precision = Precision::kExact});
+    ASSERT_TRUE(model.ok()) << model.error().message;
+    const std::vector<float> logits = run_alone(**model, kTokens);
+    const std::vector<float> last(logits.end() - 40, logits.end() - 36);
+    EXPECT_THAT(last, ::testing::Pointwise(::testing::FloatNear(1e-5f),
+                                           {.2676532f, 1.9290679f, 1.4552642f, -5.7337463f}));
+  }
+}
+
+}  // namespace
+}  // namespace localai::models

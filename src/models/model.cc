@@ -1,0 +1,89 @@
+#include "models/model.h"
+
+#include <cstdlib>
+#include <map>
+
+#include "base/cpu.h"
+#include "models/arch.h"
+#include "models/bind.h"
+#include "models/decoder.h"
+
+namespace localai::models {
+namespace {
+
+Result<const ArchSpec*> choose_architecture(const formats::Checkpoint& checkpoint) {
+  const std::string name = checkpoint.architecture();
+  if (const ArchSpec* spec = find_architecture(name, checkpoint.gguf() != nullptr)) return spec;
+  std::string known;
+  for (const std::string& k : known_architectures()) known += (known.empty() ? "" : ", ") + k;
+  return unsupported(checkpoint.path().string() +
+                     (name.empty() ? ": it does not say its architecture"
+                                   : ": architecture '" + name + "' is not supported") +
+                     " (known: " + known + ")");
+}
+
+// The kernel set asked for, by the caller or by LOCALAI_KERNELS; else the best this CPU runs.
+Result<const kernels::KernelSet*> choose_kernels(const ModelOptions& options) {
+  if (options.kernels != nullptr) return options.kernels;
+  const char* forced = std::getenv("LOCALAI_KERNELS");
+  return kernels::select_kernels(cpu_features(), forced == nullptr ? "" : forced);
+}
+
+std::string display_name(const formats::Checkpoint& checkpoint) {
+  if (checkpoint.gguf() != nullptr) {
+    const auto name = checkpoint.gguf()->string("general.name");
+    if (name.ok() && *name) return **name;
+  }
+  const std::filesystem::path path = checkpoint.path().lexically_normal();
+  return (path.has_filename() ? path.stem() : path.parent_path().filename()).string();
+}
+
+// "Q4_1 210, F32 61, Q8_0 1": how many tensors of each type, most first.
+std::string count_types(const formats::Checkpoint& checkpoint) {
+  std::map<std::string_view, size_t> counts;
+  for (const formats::NamedTensor& tensor : checkpoint.tensors())
+    ++counts[dtype_name(tensor.view.dtype)];
+  std::multimap<size_t, std::string_view, std::greater<>> order;
+  for (const auto& [type, count] : counts) order.emplace(count, type);
+  std::string out;
+  for (const auto& [count, type] : order)
+    out += (out.empty() ? "" : ", ") + std::string(type) + " " + std::to_string(count);
+  return out;
+}
+
+}  // namespace
+
+uint64_t StateGeometry::block_bytes(DType kv_dtype) const {
+  const uint64_t element = kv_dtype == DType::kF32 ? 4 : 2;
+  return uint64_t{kv_layers} * kv_heads * 2 * kKvBlockTokens * head_dim * element;
+}
+
+std::vector<std::string> known_architectures() {
+  std::vector<std::string> names;
+  for (const ArchSpec* spec : architectures()) names.emplace_back(spec->name);
+  return names;
+}
+
+Result<std::unique_ptr<Model>> Model::load(std::shared_ptr<const formats::Checkpoint> checkpoint,
+                                           const ModelOptions& options) {
+  LAI_TRY(const ArchSpec* spec, choose_architecture(*checkpoint));
+  LAI_TRY(const kernels::KernelSet* kernels, choose_kernels(options));
+  const Metadata metadata(*checkpoint);
+  LAI_TRY(Hyperparameters hyper, read_hyperparameters(*spec, metadata));
+  LAI_TRY(Weights weights, bind_weights(*spec, *checkpoint, *kernels, options.precision, hyper));
+  ModelInfo info{.architecture = std::string(spec->name),
+                 .name = display_name(*checkpoint),
+                 .layers = hyper.layers,
+                 .hidden = hyper.hidden,
+                 .vocab_size = hyper.vocab,
+                 .context_length = hyper.context,
+                 .parameters = weights.parameters,
+                 .weights_mapped_bytes = checkpoint->mapped_bytes(),
+                 .weights_private_bytes = weights.private_bytes,
+                 .weight_types = count_types(*checkpoint)};
+  return std::unique_ptr<Model>(std::make_unique<Decoder>(std::move(checkpoint), *spec,
+                                                          std::move(hyper), std::move(weights),
+                                                          *kernels, std::move(info)));
+}
+
+}  // namespace localai::models

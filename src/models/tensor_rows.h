@@ -1,0 +1,98 @@
+#pragma once
+// Tensor rows that decoders share, by the names both formats use. An architecture lists those it
+// has. Sources: transformers' state dicts; gguf-py's tensor mapping.
+#include "models/arch.h"
+
+namespace localai::models::rows {
+
+inline constexpr TensorRow kEmbedding{"token_embd.weight", "model.embed_tokens.weight",
+                                      &Weights::embedding, Dim::kVocab};
+inline constexpr TensorRow kFinalNorm{"output_norm.weight",
+                                      "model.norm.weight",
+                                      &Weights::final_norm,
+                                      Dim::kHidden,
+                                      Dim::kHidden,
+                                      Need::kAlways,
+                                      true};
+inline constexpr TensorRow kHead{"output.weight", "lm_head.weight", &Weights::head,
+                                 Dim::kVocab,     Dim::kHidden,     Need::kIfUntied};
+inline constexpr TensorRow kRopeDivisors{"rope_freqs.weight", "",           &Weights::rope_divisors,
+                                         Dim::kRotaryHalf,    Dim::kHidden, Need::kIfPresent};
+
+// A norm weight of a layer, stored minus one in Gemma's safetensors.
+constexpr TensorRow norm(std::string_view gguf, std::string_view hf, Vector LayerWeights::*slot,
+                         Dim size = Dim::kHidden) {
+  return {gguf, hf, slot, size, Dim::kHidden, Need::kAlways, true};
+}
+constexpr TensorRow bias(std::string_view gguf, std::string_view hf, Vector LayerWeights::*slot,
+                         Dim size, Need need) {
+  return {gguf, hf, slot, size, Dim::kHidden, need};
+}
+
+inline constexpr TensorRow kAttentionNorm =
+    norm("blk.{}.attn_norm.weight", "model.layers.{}.input_layernorm.weight",
+         &LayerWeights::attention_norm);
+inline constexpr TensorRow kQuery{"blk.{}.attn_q.weight", "model.layers.{}.self_attn.q_proj.weight",
+                                  &LayerWeights::query, Dim::kQuery};
+inline constexpr TensorRow kKey{"blk.{}.attn_k.weight", "model.layers.{}.self_attn.k_proj.weight",
+                                &LayerWeights::key, Dim::kKv};
+inline constexpr TensorRow kValue{"blk.{}.attn_v.weight", "model.layers.{}.self_attn.v_proj.weight",
+                                  &LayerWeights::value, Dim::kKv};
+inline constexpr TensorRow kOutput{"blk.{}.attn_output.weight",
+                                   "model.layers.{}.self_attn.o_proj.weight", &LayerWeights::output,
+                                   Dim::kHidden, Dim::kQuery};
+inline constexpr TensorRow kQueryNorm =
+    norm("blk.{}.attn_q_norm.weight", "model.layers.{}.self_attn.q_norm.weight",
+         &LayerWeights::query_norm, Dim::kHead);
+inline constexpr TensorRow kKeyNorm =
+    norm("blk.{}.attn_k_norm.weight", "model.layers.{}.self_attn.k_norm.weight",
+         &LayerWeights::key_norm, Dim::kHead);
+
+// The norm before the feed-forward part, by its two Hugging Face names: what is called
+// post_attention_layernorm comes before the FFN in most models, but is a true post norm in Gemma 2
+// and 3.
+inline constexpr TensorRow kFfnNorm =
+    norm("blk.{}.ffn_norm.weight", "model.layers.{}.post_attention_layernorm.weight",
+         &LayerWeights::ffn_norm);
+inline constexpr TensorRow kPreFfnNorm =
+    norm("blk.{}.ffn_norm.weight", "model.layers.{}.pre_feedforward_layernorm.weight",
+         &LayerWeights::ffn_norm);
+inline constexpr TensorRow kAttentionPostNorm =
+    norm("blk.{}.post_attention_norm.weight", "model.layers.{}.post_attention_layernorm.weight",
+         &LayerWeights::attention_post_norm);
+inline constexpr TensorRow kFfnPostNorm =
+    norm("blk.{}.post_ffw_norm.weight", "model.layers.{}.post_feedforward_layernorm.weight",
+         &LayerWeights::ffn_post_norm);
+
+inline constexpr TensorRow kGate{"blk.{}.ffn_gate.weight", "model.layers.{}.mlp.gate_proj.weight",
+                                 &LayerWeights::gate, Dim::kFfn};
+inline constexpr TensorRow kUp{"blk.{}.ffn_up.weight", "model.layers.{}.mlp.up_proj.weight",
+                               &LayerWeights::up, Dim::kFfn};
+inline constexpr TensorRow kDown{"blk.{}.ffn_down.weight", "model.layers.{}.mlp.down_proj.weight",
+                                 &LayerWeights::down, Dim::kHidden, Dim::kFfn};
+
+constexpr TensorRow query_bias(Need need) {
+  return bias("blk.{}.attn_q.bias", "model.layers.{}.self_attn.q_proj.bias",
+              &LayerWeights::query_bias, Dim::kQuery, need);
+}
+constexpr TensorRow key_bias(Need need) {
+  return bias("blk.{}.attn_k.bias", "model.layers.{}.self_attn.k_proj.bias",
+              &LayerWeights::key_bias, Dim::kKv, need);
+}
+constexpr TensorRow value_bias(Need need) {
+  return bias("blk.{}.attn_v.bias", "model.layers.{}.self_attn.v_proj.bias",
+              &LayerWeights::value_bias, Dim::kKv, need);
+}
+inline constexpr TensorRow kOutputBias =
+    bias("blk.{}.attn_output.bias", "model.layers.{}.self_attn.o_proj.bias",
+         &LayerWeights::output_bias, Dim::kHidden, Need::kIfAttentionBias);
+inline constexpr TensorRow kGateBias =
+    bias("blk.{}.ffn_gate.bias", "model.layers.{}.mlp.gate_proj.bias", &LayerWeights::gate_bias,
+         Dim::kFfn, Need::kIfMlpBias);
+inline constexpr TensorRow kUpBias = bias("blk.{}.ffn_up.bias", "model.layers.{}.mlp.up_proj.bias",
+                                          &LayerWeights::up_bias, Dim::kFfn, Need::kIfMlpBias);
+inline constexpr TensorRow kDownBias =
+    bias("blk.{}.ffn_down.bias", "model.layers.{}.mlp.down_proj.bias", &LayerWeights::down_bias,
+         Dim::kHidden, Need::kIfMlpBias);
+
+}  // namespace localai::models::rows

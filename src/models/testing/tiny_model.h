@@ -1,0 +1,263 @@
+#pragma once
+// For tests: tiny models with weights from a fixed generator, written as a safetensors directory
+// (Hugging Face names) or as a GGUF file (with what llama.cpp's converter changes: names, q/k row
+// order, Gemma's norm + 1).
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "formats/testing/gguf_builder.h"
+#include "tensor/blocks.h"
+
+namespace localai::models::testing {
+
+// A number in [-1, 1) with 24 bits for element i of a named tensor: FNV-1a of the name, then
+// splitmix64.
+inline double generated(std::string_view name, uint64_t i) {
+  uint64_t h = 0xcbf29ce484222325u;
+  for (const char c : name) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+  uint64_t z = h + i + 0x9E3779B97F4A7C15u;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+  z ^= z >> 31;
+  return static_cast<double>(z >> 40) / 8388608.0 - 1.0;
+}
+
+struct TinyTensor {
+  std::string name;  // Hugging Face's
+  std::vector<uint64_t> shape;
+  std::vector<float> values;
+};
+
+// What differs between tiny models. `architecture` is GGUF's name.
+struct TinyConfig {
+  std::string prefix, architecture;
+  uint32_t hidden = 32, heads = 4, kv_heads = 2, head_dim = 8, ffn = 48, vocab = 40, layers = 3;
+  double eps = 1e-5, theta = 10000.0;
+  bool gemma = false;  // norm weights centred on 0
+  bool tied = true;
+  bool qkv_bias = false, qk_norm = false;
+  std::vector<std::string> norms = {"input_layernorm", "post_attention_layernorm"};
+  Json config = Json::object();                                       // further keys of config.json
+  std::function<void(formats::testing::GgufBuilder&)> metadata = {};  // further GGUF keys
+};
+
+class TinyModel {
+ public:
+  explicit TinyModel(TinyConfig config) : config_(std::move(config)) {
+    const TinyConfig& c = config_;
+    const uint64_t q = uint64_t{c.heads} * c.head_dim, kv = uint64_t{c.kv_heads} * c.head_dim;
+    add("model.embed_tokens.weight", {c.vocab, c.hidden});
+    add("model.norm.weight", {c.hidden});
+    if (!c.tied) add("lm_head.weight", {c.vocab, c.hidden});
+    for (uint32_t i = 0; i < c.layers; ++i) {
+      const std::string layer = "model.layers." + std::to_string(i) + ".";
+      for (const std::string& norm : c.norms) add(layer + norm + ".weight", {c.hidden});
+      const std::string attention = layer + "self_attn.";
+      add(attention + "q_proj.weight", {q, c.hidden});
+      add(attention + "k_proj.weight", {kv, c.hidden});
+      add(attention + "v_proj.weight", {kv, c.hidden});
+      add(attention + "o_proj.weight", {c.hidden, q});
+      if (c.qkv_bias) {
+        add(attention + "q_proj.bias", {q});
+        add(attention + "k_proj.bias", {kv});
+        add(attention + "v_proj.bias", {kv});
+      }
+      if (c.qk_norm) {
+        add(attention + "q_norm.weight", {c.head_dim});
+        add(attention + "k_norm.weight", {c.head_dim});
+      }
+      add(layer + "mlp.gate_proj.weight", {c.ffn, c.hidden});
+      add(layer + "mlp.up_proj.weight", {c.ffn, c.hidden});
+      add(layer + "mlp.down_proj.weight", {c.hidden, c.ffn});
+    }
+  }
+
+  [[nodiscard]] const TinyConfig& config() const { return config_; }
+  std::vector<TinyTensor>& tensors() { return tensors_; }
+  TinyTensor& tensor(std::string_view name) {
+    for (TinyTensor& t : tensors_)
+      if (t.name == name) return t;
+    LAI_CHECK(false && "no such tensor");
+    std::abort();
+  }
+  void remove(std::string_view name) {
+    std::erase_if(tensors_, [&](const TinyTensor& t) { return t.name == name; });
+  }
+
+  // config.json with the keys every architecture has, then the model's own.
+  [[nodiscard]] Json config_json() const {
+    const TinyConfig& c = config_;
+    Json out = {{"model_type", c.architecture == "gemma3" ? "gemma3_text" : c.architecture},
+                {"hidden_size", c.hidden},
+                {"num_hidden_layers", c.layers},
+                {"num_attention_heads", c.heads},
+                {"num_key_value_heads", c.kv_heads},
+                {"head_dim", c.head_dim},
+                {"intermediate_size", c.ffn},
+                {"vocab_size", c.vocab},
+                {"max_position_embeddings", 4096},
+                {"rms_norm_eps", c.eps},
+                {"rope_theta", c.theta},
+                {"tie_word_embeddings", c.tied}};
+    out.update(c.config);
+    return out;
+  }
+
+  // A model directory: config.json and model.safetensors, matrices as `dtype` (F32, F16 or BF16).
+  [[nodiscard]] Status write_safetensors(const std::filesystem::path& directory,
+                                         DType dtype = DType::kF32) const {
+    Json header = Json::object();
+    std::vector<std::byte> data;
+    for (const TinyTensor& t : tensors_) {
+      const size_t begin = data.size();
+      data.resize(begin + dtype_bytes(dtype, t.values.size()).value());
+      quantize(dtype, t.values.data(), data.data() + begin, t.values.size());
+      header[t.name] = {
+          {"dtype", dtype_name(dtype)}, {"shape", t.shape}, {"data_offsets", {begin, data.size()}}};
+    }
+    std::string text = dump_json(header);
+    text.resize((text.size() + 7) / 8 * 8, ' ');
+    formats::testing::ByteWriter file;
+    file.put(uint64_t{text.size()}).raw(text).raw(data);
+    const std::string config = dump_json(config_json(), 2);
+    LAI_TRY_STATUS(
+        write_file_atomically(directory / "config.json", std::as_bytes(std::span(config))));
+    return write_file_atomically(directory / "model.safetensors", file.bytes());
+  }
+
+  // Matrices as `dtype` of their GGUF name (F32 when the name is not listed).
+  [[nodiscard]] Status write_gguf(const std::filesystem::path& path,
+                                  const std::map<std::string, DType>& dtypes = {}) const {
+    formats::testing::GgufBuilder builder;
+    add_gguf_metadata(builder);
+    for (TinyTensor t : tensors_) {
+      if (config_.architecture == "llama" || config_.architecture == "granite") permute(t);
+      if (config_.gemma && t.name.ends_with("norm.weight"))
+        for (float& w : t.values) w += 1.f;
+      const std::string name = gguf_name(t.name);
+      const auto dtype = dtypes.find(name.substr(name.find('.', 4) + 1));
+      const bool other = t.shape.size() == 2 && dtype != dtypes.end();
+      if (other && dtype->second == DType::kI32) {
+        builder.tensor(name, DType::kI32, t.shape, std::as_bytes(std::span(t.values)));
+      } else {
+        builder.tensor(name, other ? dtype->second : DType::kF32, t.shape, t.values);
+      }
+    }
+    return builder.write(path);
+  }
+
+ private:
+  void add(const std::string& name, std::vector<uint64_t> shape) {
+    uint64_t count = 1;
+    for (const uint64_t n : shape) count *= n;
+    TinyTensor t{name, std::move(shape), std::vector<float>(count)};
+    const std::string seed = config_.prefix + ":" + name;
+    const double linear = std::sqrt(3.0 / static_cast<double>(t.shape.back()));
+    const bool norm = name.ends_with("norm.weight"), bias = name.ends_with(".bias");
+    for (uint64_t i = 0; i < count; ++i) {
+      const double u = generated(seed, i);
+      double value = u * linear;
+      if (name == "model.embed_tokens.weight") value = u;
+      if (bias) value = 0.25 * u;
+      if (norm) value = (config_.gemma ? 0.0 : 1.0) + 0.25 * u;
+      t.values[i] = static_cast<float>(value);
+    }
+    tensors_.push_back(std::move(t));
+  }
+
+  // The converter's row order: within a head, row a * d/2 + b moves to 2b + a.
+  void permute(TinyTensor& t) const {
+    const bool q = t.name.find(".q_proj.") != std::string::npos;
+    if (!q && t.name.find(".k_proj.") == std::string::npos) return;
+    const size_t d = config_.head_dim, width = t.shape.size() == 2 ? t.shape[1] : 1;
+    const std::vector<float> from = t.values;
+    for (size_t row = 0; row < t.shape[0]; ++row) {
+      const size_t head = row / d, a = row % d / (d / 2), b = row % (d / 2);
+      const size_t to = head * d + 2 * b + a;
+      std::copy_n(from.begin() + static_cast<ptrdiff_t>(row * width), width,
+                  t.values.begin() + static_cast<ptrdiff_t>(to * width));
+    }
+  }
+
+  [[nodiscard]] std::string gguf_name(std::string name) const {
+    const bool four_norms = config_.norms.size() == 4;
+    const std::pair<std::string_view, std::string_view> replacements[] = {
+        {"model.embed_tokens", "token_embd"},
+        {"model.norm", "output_norm"},
+        {"lm_head", "output"},
+        {"model.layers", "blk"},
+        {"input_layernorm", "attn_norm"},
+        {"post_attention_layernorm", four_norms ? "post_attention_norm" : "ffn_norm"},
+        {"pre_feedforward_layernorm", "ffn_norm"},
+        {"post_feedforward_layernorm", "post_ffw_norm"},
+        {"self_attn.o_proj", "attn_output"},
+        {"self_attn.q_proj", "attn_q"},
+        {"self_attn.k_proj", "attn_k"},
+        {"self_attn.v_proj", "attn_v"},
+        {"self_attn.q_norm", "attn_q_norm"},
+        {"self_attn.k_norm", "attn_k_norm"},
+        {"mlp.gate_proj", "ffn_gate"},
+        {"mlp.up_proj", "ffn_up"},
+        {"mlp.down_proj", "ffn_down"}};
+    for (const auto& [from, to] : replacements)
+      if (const size_t at = name.find(from); at != std::string::npos)
+        name.replace(at, from.size(), to);
+    return name;
+  }
+
+  void add_gguf_metadata(formats::testing::GgufBuilder& builder) const {
+    const TinyConfig& c = config_;
+    const std::string a = c.architecture + ".";
+    builder.add("general.architecture", c.architecture)
+        .add(a + "block_count", c.layers)
+        .add(a + "embedding_length", c.hidden)
+        .add(a + "feed_forward_length", c.ffn)
+        .add(a + "context_length", uint32_t{4096})
+        .add(a + "attention.head_count", c.heads)
+        .add(a + "attention.head_count_kv", c.kv_heads)
+        .add(a + "attention.key_length", c.head_dim)
+        .add(a + "attention.value_length", c.head_dim)
+        .add(a + "attention.layer_norm_rms_epsilon", static_cast<float>(c.eps))
+        .add(a + "rope.freq_base", static_cast<float>(c.theta));
+    if (c.metadata) c.metadata(builder);
+  }
+
+  TinyConfig config_;
+  std::vector<TinyTensor> tensors_;
+};
+
+inline TinyConfig tiny_llama() { return {.prefix = "t-llama", .architecture = "llama"}; }
+
+inline TinyConfig tiny_llama_untied() {
+  return {.prefix = "t-llama-untied-mha", .architecture = "llama", .kv_heads = 4, .tied = false};
+}
+
+inline TinyConfig tiny_gemma3() {
+  TinyConfig c{.prefix = "t-gemma3", .architecture = "gemma3", .kv_heads = 1, .head_dim = 16};
+  c.eps = 1e-6;
+  c.theta = 1e6;
+  c.gemma = true;
+  c.qk_norm = true;
+  c.norms = {"input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm",
+             "post_feedforward_layernorm"};
+  c.config = {{"rope_local_base_freq", 10000.0},
+              {"sliding_window", 4},
+              {"query_pre_attn_scalar", 16},
+              {"layer_types", {"sliding_attention", "sliding_attention", "full_attention"}}};
+  c.metadata = [](formats::testing::GgufBuilder& builder) {
+    builder.add("gemma3.attention.sliding_window", uint32_t{4})
+        .add("gemma3.attention.sliding_window_pattern", uint32_t{3});
+  };
+  return c;
+}
+
+}  // namespace localai::models::testing

@@ -1,0 +1,49 @@
+#pragma once
+// A decoder's weights, bound: matrices as views into the mapped file, vectors as private f32.
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "kernels/kernels.h"
+#include "tensor/tensor_view.h"
+
+namespace localai::models {
+
+// A Linear weight [rows, cols] = [out, in] in file layout, with the kernel chosen for its type.
+struct Matrix {
+  const std::byte* data = nullptr;  // null: this model has no such matrix
+  DType dtype = DType::kF32;
+  size_t rows = 0, cols = 0, row_bytes = 0;
+  kernels::MatmulFn matmul = nullptr;
+  bool quantized_input = false;  // matmul reads int8 rows, not f32 ones
+};
+
+// A private f32 copy: norm weights (with Gemma's +1 added), biases. Empty: not there.
+using Vector = std::vector<float>;
+
+enum class LayerKind : uint8_t { kFullAttention, kSlidingAttention };
+
+struct LayerWeights {
+  Vector attention_norm;  // [H]
+  Matrix query, key, value, output;
+  Vector query_bias, key_bias, value_bias, output_bias;
+  Vector query_norm, key_norm;  // [d], per head, before RoPE
+  Vector attention_post_norm;   // [H], on the branch before it is added
+  Vector ffn_norm;              // [H]
+  Matrix gate, up, down;        // [F, H], [F, H], [H, F]
+  Vector gate_bias, up_bias, down_bias;
+  Vector ffn_post_norm;  // [H]
+};
+
+struct Weights {
+  Matrix embedding;      // [V, H]
+  Matrix head;           // [V, H]; the embedding itself when tied
+  Vector final_norm;     // [H]
+  Vector rope_divisors;  // [rotary/2], GGUF rope_freqs.weight; or empty
+  std::vector<LayerWeights> layers;
+
+  uint64_t parameters = 0;
+  uint64_t private_bytes = 0;
+};
+
+}  // namespace localai::models

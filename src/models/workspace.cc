@@ -1,0 +1,57 @@
+#include "models/workspace.h"
+
+namespace localai::models {
+namespace {
+
+template <class T>
+uint64_t bytes_of(const std::vector<T>& v) {
+  return v.capacity() * sizeof(T);
+}
+
+template <class T>
+void grow(std::vector<T>& v, size_t size) {
+  if (v.size() < size) v.resize(size);
+}
+
+}  // namespace
+
+void ActivationRows::resize(size_t rows, size_t cols) {
+  cols_ = cols;
+  grow(values_, rows * cols);
+  grow(codes_, rows * cols);
+  grow(scales_, rows * (cols / kernels::kQuantBlock));
+  grow(sums_, rows * (cols / kernels::kQuantBlock) * 2);
+}
+
+void ActivationRows::quantize(const kernels::KernelSet& kernels, size_t r, size_t begin,
+                              size_t end) {
+  const size_t blocks = cols_ / kernels::kQuantBlock, block = begin / kernels::kQuantBlock;
+  kernels.quantize_row(row(r) + begin, end - begin, codes_.data() + r * cols_ + begin,
+                       scales_.data() + r * blocks + block,
+                       sums_.data() + (r * blocks + block) * 2);
+}
+
+void ActivationRows::bind(kernels::MatmulArgs& args) const {
+  args.k = cols_;
+  args.x = values_.data();
+  args.ldx = cols_;
+  args.xq = {codes_.data(), scales_.data(), sums_.data()};
+}
+
+uint64_t ActivationRows::bytes() const {
+  return bytes_of(values_) + bytes_of(codes_) + bytes_of(scales_) + bytes_of(sums_);
+}
+
+uint64_t DecoderWorkspace::bytes() const {
+  uint64_t total = bytes_of(x) + bytes_of(branch) + bytes_of(qkv) + bytes_of(up) + input.bytes() +
+                   mixed.bytes() + gated.bytes() + bytes_of(row_position) + bytes_of(row_sequence) +
+                   bytes_of(tasks) + bytes_of(threads);
+  for (const RopeAngles* angles : {&full_rope, &sliding_rope})
+    total += bytes_of(angles->cos) + bytes_of(angles->sin);
+  for (const AttentionScratch& s : threads)
+    total += bytes_of(s.queries) + bytes_of(s.outputs) + bytes_of(s.key_begin) +
+             bytes_of(s.key_end) + bytes_of(s.k_blocks) + bytes_of(s.v_blocks);
+  return total;
+}
+
+}  // namespace localai::models
