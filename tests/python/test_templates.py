@@ -54,6 +54,16 @@ def test_written_template(style, tmp_path):
     assert rendered >= 4, "this template refuses nearly every conversation"
 
 
+def test_model_gives_template_and_tokens(smollm2, gemma3, tmp_path):
+    request = json.dumps({"messages": [{"role": "user", "content": "hi"}], "add_generation_prompt": True}).encode()
+    assert run_localai("template", "--model", smollm2, stdin=request).endswith(b"hi<|im_end|>\n<|im_start|>assistant\n")
+    done = run_localai("template", "--model", gemma3, stdin=request, check=False)
+    assert done.returncode != 0 and b"no chat template" in done.stderr
+    path = tmp_path / "t.jinja"
+    path.write_text("{{ bos_token }}{{ messages[0].content }}{{ eos_token }}")
+    assert run_localai("template", "--model", gemma3, "--file", path, stdin=request) == b"<bos>hi<eos>"
+
+
 def test_raise_exception_gives_its_message(tmp_path):
     path = tmp_path / "t.jinja"
     path.write_text("{{ raise_exception('roles must alternate') }}")

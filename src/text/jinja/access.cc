@@ -184,7 +184,7 @@ Result<Value> get_slice(Runtime& runtime, const Value& object, const Value& star
                         const Value& stop, const Value& step) {
   if (object.is(Kind::kUndefined)) return invalid(std::string(object.undefined_message()));
   if (!is_sequence(object))
-    return runtime.make_undefined(std::string(type_name(object)) + " object cannot be sliced");
+    return invalid("a value of type " + std::string(type_name(object)) + " cannot be sliced");
   LAI_TRY(const int64_t length, length_of(object));
   LAI_TRY(const SliceBounds bounds, slice_bounds(length, start, stop, step));
   if (object.is(Kind::kString)) return slice_string(runtime, object.get<StringObject>(), bounds);

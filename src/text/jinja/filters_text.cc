@@ -126,7 +126,7 @@ Result<Value> filter_center(Runtime& runtime, const Value& input, Arguments& arg
 Result<Value> filter_truncate(Runtime& runtime, const Value& input, Arguments& arguments) {
   LAI_TRY(const Bound bound,
           bind_arguments("truncate", arguments, {"length", "killwords", "end", "leeway"}, 0));
-  if (!input.is(Kind::kString)) return invalid("truncate: the input is to be a string");
+  LAI_TRY(const int64_t input_length, length_of(input));
   LAI_TRY(const int64_t length, int_argument(bound, 0, 255));
   LAI_TRY(const int64_t leeway, int_argument(bound, 3, 5));
   if (bound.given[2] && !bound[2].is(Kind::kString))
@@ -135,11 +135,10 @@ Result<Value> filter_truncate(Runtime& runtime, const Value& input, Arguments& a
   const auto end_length = static_cast<int64_t>(count_code_points(end));
   if (length < end_length || leeway < 0)
     return invalid("truncate: length is less than the end's, or leeway is negative");
+  if (input_length <= leeway || input_length - leeway <= length) return input;
+  if (!input.is(Kind::kString)) return invalid("truncate: the input is to be a string");
   const auto& string = input.get<StringObject>();
   LAI_TRY_STATUS(runtime.scan(string.text.size()));
-  if (static_cast<int64_t>(string.length) <= leeway ||
-      static_cast<int64_t>(string.length) - leeway <= length)
-    return input;
   std::string out =
       string.text.substr(0, byte_offset(string.text, static_cast<size_t>(length - end_length)));
   if (!flag_argument(bound, 1))

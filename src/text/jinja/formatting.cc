@@ -86,7 +86,10 @@ Result<Value> format_percent(Runtime& runtime, const std::string& format, const 
     out += text;
     at = conversion.end;
   }
-  if (used < list.size() && !values.is(Kind::kDict))
+  // Python lets values that can be subscripted by name go unused; a list counts as one.
+  const bool may_be_unused =
+      values.is(Kind::kDict) || values.is(Kind::kList) || values.is(Kind::kUndefined);
+  if (used < list.size() && !may_be_unused)
     return invalid("a format has fewer conversions than values");
   return runtime.make_string(std::move(out));
 }
