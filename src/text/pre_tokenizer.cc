@@ -71,12 +71,14 @@ std::optional<Span> find_digit(std::string_view text, size_t from) {
   return std::nullopt;
 }
 
-std::string spaces_replaced(std::string_view text, const std::string& replacement) {
+constexpr std::string_view kMetaspace = "\u2581";
+
+std::string spaces_replaced(std::string_view text) {
   std::string out;
-  out.reserve(text.size() + replacement.size());
+  out.reserve(text.size() + kMetaspace.size());
   for (const char c : text) {
     if (c == ' ') {
-      out += replacement;
+      out += kMetaspace;
     } else {
       out.push_back(c);
     }
@@ -85,16 +87,16 @@ std::string spaces_replaced(std::string_view text, const std::string& replacemen
 }
 
 void metaspace(Words& out, std::string_view piece, bool first, const PreTokenizerStep& spec) {
-  std::string text = spaces_replaced(piece, spec.replacement);
+  std::string text = spaces_replaced(piece);
   const bool wanted = spec.prepend_scheme == "always" || (spec.prepend_scheme == "first" && first);
-  if (wanted && !text.starts_with(spec.replacement)) text.insert(0, spec.replacement);
+  if (wanted && !text.starts_with(kMetaspace)) text.insert(0, kMetaspace);
   const std::string_view kept = out.owned.emplace_back(std::move(text));
   if (!spec.split) {
     out.words.push_back(kept);
     return;
   }
   const auto cuts =
-      cut_by(kept, false, [&](size_t from) { return find_literal(kept, spec.replacement, from); });
+      cut_by(kept, false, [&](size_t from) { return find_literal(kept, kMetaspace, from); });
   add(out, kept, fold(cuts, SplitBehavior::kMergedWithNext));
 }
 
@@ -121,8 +123,6 @@ Result<PreTokenizer> PreTokenizer::create(const std::vector<PreTokenizerStep>& s
       if (scheme != "always" && scheme != "first" && scheme != "never")
         return corrupt("pre-tokenizer: prepend_scheme '" + scheme +
                        "' is not one of always, first, never");
-      if (spec.replacement.empty())
-        return corrupt("pre-tokenizer: the replacement of Metaspace is empty");
     }
     out.steps_.push_back(std::move(step));
   }

@@ -60,7 +60,6 @@ struct PreTokenizerStep {
   bool individual = true;                             // kDigits
   std::string prepend_scheme = {};                    // kMetaspace: "always", "first", "never"
   bool split = true;                                  // kMetaspace
-  std::string replacement = "\xE2\x96\x81";           // kMetaspace
 };
 
 struct VocabularySpec {
