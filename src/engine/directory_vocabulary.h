@@ -10,7 +10,8 @@ namespace localai::engine {
 
 struct DirectoryVocabulary {
   text::VocabularySpec spec;
-  std::string chat_template;  // "" when the model has none
+  std::string chat_template;       // "" when the model has none
+  std::string bos_text, eos_text;  // as the configuration spells them; "" when it does not
 };
 
 // tokenizer.json, else tokenizer.model; tokenizer_config.json, special_tokens_map.json,
