@@ -130,8 +130,10 @@ def test_snippets_render_alike(outcomes, tmp_path):
         if done and done.returncode == 0 and done.stdout == expected.encode():
             return
         if len(batch) == 1:
-            if done and b"does not fit in 64 bits" in done.stderr:
-                return  # Python's integers are unlimited, ours are refused by name
+            if done and (b"does not fit in 64 bits" in done.stderr or b"cannot be sliced" in done.stderr):
+                # Python's integers are unlimited, ours are refused by name. jinja2 refuses to slice a
+                # number too, but not in constant expressions, which it folds to undefined.
+                return
             if error is not None:
                 pytest.fail(f"jinja2 renders this alone, but not within an if: {batch[0]}: {error}")
             faults.append((batch[0], done.stdout.decode(), done.stderr.decode()))
