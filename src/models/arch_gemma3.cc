@@ -1,8 +1,7 @@
 // Gemma 3, text: norms before and after both branches, norms on query and key heads, local and
 // global layers with a RoPE base each. Source: transformers models/gemma3.
-#include <cmath>
-
 #include "models/arch_list.h"
+#include "models/gemma_common.h"
 #include "models/tensor_rows.h"
 
 namespace localai::models {
@@ -30,6 +29,8 @@ constexpr TensorRow kTensors[] = {
     rows::kFfnPostNorm,
 };
 
+constexpr uint32_t kLayersOf27b = 62;
+
 // Every `pattern`-th layer is global.
 bool is_sliding(uint32_t layer, uint64_t pattern) { return (layer + 1) % pattern != 0; }
 
@@ -51,16 +52,10 @@ Status read_ropes(const Metadata& metadata, Hyperparameters& hyper) {
 }
 
 Status read(const Metadata& metadata, Hyperparameters& hyper) {
-  hyper.embedding_scale = std::sqrt(static_cast<float>(hyper.hidden));
+  set_gemma_embedding_scale(hyper);
   LAI_TRY_STATUS(read_ropes(metadata, hyper));
-  LAI_TRY(const double scalar, metadata.number_or({"", "query_pre_attn_scalar"},
-                                                  metadata.is_gguf() ? hyper.head_dim : 256.0));
-  if (!(scalar > 0.0))
-    return metadata.error(Code::kCorrupt, {"", "query_pre_attn_scalar"}, "has to be positive");
-  hyper.attention_scale = static_cast<float>(1.0 / std::sqrt(scalar));
-  LAI_TRY(const double cap,
-          metadata.number_or({"final_logit_softcapping", "final_logit_softcapping"}, 0.0));
-  hyper.final_softcap = static_cast<float>(cap);
+  LAI_TRY_STATUS(read_gemma_attention_scale(metadata, 256.0, kLayersOf27b, hyper));
+  LAI_TRY_STATUS(read_gemma_softcaps(metadata, 0.0, 0.0, hyper));
   LAI_TRY(hyper.sliding_window, metadata.dimension({"attention.sliding_window", "sliding_window"},
                                                    1u << 30, metadata.is_gguf() ? 0 : 4096));
   LAI_TRY(const std::optional<std::vector<bool>> flags,
@@ -74,8 +69,6 @@ Status read(const Metadata& metadata, Hyperparameters& hyper) {
 
 }  // namespace
 
-// The embedding scale sqrt(hidden) is taken in f32, as transformers does for float32 weights (with
-// bf16 weights it rounds it to bf16).
 const ArchSpec kGemma3 = {
     .name = "gemma3",
     .gguf_names = kGgufNames,

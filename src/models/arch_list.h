@@ -5,6 +5,13 @@
 namespace localai::models {
 
 extern const ArchSpec kLlama;
+extern const ArchSpec kMistral;
+extern const ArchSpec kQwen2;
+extern const ArchSpec kQwen3;
+extern const ArchSpec kGranite;
+extern const ArchSpec kGemma;
+extern const ArchSpec kGemma2;
 extern const ArchSpec kGemma3;
+extern const ArchSpec kVaultGemma;
 
 }  // namespace localai::models

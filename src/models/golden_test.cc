@@ -26,6 +26,27 @@ struct Golden {
 
 void PrintTo(const Golden& golden, std::ostream* out) { *out << golden.config.prefix; }
 
+TinyConfig tiny_gemma2_qpas24() {  // another attention scale than the head size's
+  TinyConfig c = testing::tiny_gemma2();
+  c.prefix = "t-gemma2-qpas24";
+  c.config["query_pre_attn_scalar"] = 24;
+  return c;
+}
+
+TinyConfig mistral_like_llama() {
+  TinyConfig c = testing::tiny_llama();
+  c.architecture = "mistral";
+  c.config["sliding_window"] = nullptr;
+  return c;
+}
+
+// Some exist only as safetensors: their GGUF files bear another architecture's name, or GGUF has
+// no key for what sets them apart.
+bool has_gguf(const TinyConfig& c) {
+  return c.architecture != "mistral" && c.architecture != "vaultgemma" &&
+         c.prefix != "t-gemma2-qpas24";
+}
+
 std::vector<Golden> goldens() {
   return {
       {testing::tiny_llama(),
@@ -46,6 +67,54 @@ std::vector<Golden> goldens() {
        27.418202339,
        57.06106705,
        5201.6713276},
+      {testing::tiny_qwen2(),
+       {4.622278882, -2.860165489, 1.649592785, .288758661},
+       28,
+       20.141985951,
+       99.99383647,
+       2834.47097},
+      {testing::tiny_qwen3(),
+       {4.958892564, 5.525251764, 5.057078211, -2.878268218},
+       4,
+       19.935809412,
+       53.30617924,
+       4413.7331417},
+      {testing::tiny_gemma(),
+       {-6.688742678, 1.968354917, -3.056623387, -.949504474},
+       4,
+       -30.059158837,
+       49.62968162,
+       4682.6535438},
+      {testing::tiny_gemma2(),
+       {.025717389, 2.335699836, -.442623816, 1.240950226},
+       4,
+       22.858746715,
+       100.9339618,
+       5071.6978038},
+      {tiny_gemma2_qpas24(),
+       {1.084142447, 4.156130648, -.164078769, -1.437244506},
+       4,
+       26.485204242,
+       118.7351899,
+       4751.8642563},
+      {testing::tiny_vaultgemma(),
+       {-.952520272, -.341252644, 4.513317522, 2.474975791},
+       4,
+       -4.733603964,
+       90.99426187,
+       4762.5606926},
+      {testing::tiny_granite(),
+       {-.804658559, -.143754651, -.296476732, .15997838},
+       4,
+       .812887605,
+       1.3034923,
+       99.9112572},
+      {mistral_like_llama(),
+       {-2.423287755, 1.189667415, 2.985109127, -1.342709492},
+       29,
+       55.116972244,
+       136.96957148,
+       4281.4000584},
   };
 }
 
@@ -87,23 +156,35 @@ class GoldenTest : public ::testing::TestWithParam<Golden> {
   testing::TemporaryDirectory directory_;
 };
 
-TEST_P(GoldenTest, FromSafetensors) {
+class SafetensorsGoldenTest : public GoldenTest {};
+TEST_P(SafetensorsGoldenTest, Agrees) {
   ASSERT_TRUE(TinyModel(GetParam().config).write_safetensors(directory_.path()).ok());
   expect_golden(directory_.path());
 }
 
-TEST_P(GoldenTest, FromGguf) {
+class GgufGoldenTest : public GoldenTest {};
+TEST_P(GgufGoldenTest, Agrees) {
   const auto path = directory_.path() / "tiny.gguf";
   ASSERT_TRUE(TinyModel(GetParam().config).write_gguf(path).ok());
   expect_golden(path);
 }
 
-INSTANTIATE_TEST_SUITE_P(AllArchitectures, GoldenTest, ::testing::ValuesIn(goldens()),
-                         [](const auto& golden) {
-                           std::string name = golden.param.config.prefix;
-                           std::erase(name, '-');
-                           return name;
-                         });
+std::vector<Golden> gguf_goldens() {
+  std::vector<Golden> out = goldens();
+  std::erase_if(out, [](const Golden& golden) { return !has_gguf(golden.config); });
+  return out;
+}
+
+std::string test_name(const ::testing::TestParamInfo<Golden>& golden) {
+  std::string name = golden.param.config.architecture + golden.param.config.prefix;
+  std::erase(name, '-');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(AllArchitectures, SafetensorsGoldenTest, ::testing::ValuesIn(goldens()),
+                         test_name);
+INSTANTIATE_TEST_SUITE_P(AllArchitectures, GgufGoldenTest, ::testing::ValuesIn(gguf_goldens()),
+                         test_name);
 
 TEST(TinyModelGenerator, MatchesItsDescription) {
   EXPECT_EQ(testing::generated("a", 0), -0.25653815269470215);

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "models/arch.h"
 #include "models/model.h"
 #include "models/testing/run_model.h"
@@ -92,7 +94,8 @@ struct BadConfig {
 TEST_F(LoadTest, RefusesBadConfigs) {
   const std::vector<BadConfig> bad = {
       {"model_type", "mamba9", Code::kUnsupported,
-       ": architecture 'mamba9' is not supported (known: llama, gemma3)"},
+       ": architecture 'mamba9' is not supported (known: llama, mistral, qwen2, qwen3, granite, "
+       "gemma, gemma2, gemma3, vaultgemma)"},
       {"hidden_size", nullptr, Code::kCorrupt, ": config.json: key 'hidden_size': missing"},
       {"hidden_size", "big", Code::kCorrupt,
        ": config.json: key 'hidden_size': expected a whole number, got \"big\""},
@@ -160,7 +163,8 @@ TEST_F(LoadTest, RefusesBadGgufMetadata) {
       {[](TinyConfig& c) { c.kv_heads = 3; },
        ": key 'llama.attention.head_count_kv': 3 does not divide 4 query heads"},
       {[](TinyConfig& c) { c.architecture = "gpt9"; },
-       ": architecture 'gpt9' is not supported (known: llama, gemma3)"},
+       ": architecture 'gpt9' is not supported (known: llama, mistral, qwen2, qwen3, granite, "
+       "gemma, gemma2, gemma3, vaultgemma)"},
       {[](TinyConfig& c) { c.metadata = [](auto& b) { b.add("llama.vocab_size", uint32_t{39}); }; },
        ": tensor 'token_embd.weight': shape [40, 32], but the hyperparameters say [39, 32]"},
       {[](TinyConfig& c) {
@@ -252,7 +256,9 @@ TEST_F(LoadTest, BiasesOfLlamaAreUsedWhenTheConfigSaysSo) {
 }
 
 TEST(Architectures, AreFoundByTheirNamesInBothFormats) {
-  EXPECT_EQ(known_architectures(), (std::vector<std::string>{"llama", "gemma3"}));
+  EXPECT_EQ(known_architectures(),
+            (std::vector<std::string>{"llama", "mistral", "qwen2", "qwen3", "granite", "gemma",
+                                      "gemma2", "gemma3", "vaultgemma"}));
   for (const ArchSpec* spec : architectures()) {
     for (const std::string_view name : spec->gguf_names)
       EXPECT_EQ(find_architecture(name, true), spec);
@@ -260,6 +266,34 @@ TEST(Architectures, AreFoundByTheirNamesInBothFormats) {
       EXPECT_EQ(find_architecture(name, false), spec);
   }
   EXPECT_EQ(find_architecture("", true), nullptr);
+}
+
+// GGUF has no key for the attention scale of the 27B models: head size 4, but 32 / 4 heads.
+TEST_F(LoadTest, AttentionScaleOfGemma27bComesFromItsLayerCount) {
+  for (const auto& [config_of, layers] :
+       {std::pair{&testing::tiny_gemma2, 46u}, std::pair{&testing::tiny_gemma3, 62u}}) {
+    for (const uint32_t count : {layers, layers + 1}) {
+      TinyConfig config = config_of();
+      config.layers = count;
+      config.head_dim = 4;
+      const auto path = directory_.path() / "tiny.gguf";
+      ASSERT_TRUE(TinyModel(config).write_gguf(path).ok());
+      auto opened = formats::Checkpoint::open(path);
+      ASSERT_TRUE(opened.ok()) << opened.error().message;
+      const auto hyper =
+          read_hyperparameters(*find_architecture(config.architecture, true), Metadata(*opened));
+      ASSERT_TRUE(hyper.ok()) << hyper.error().message;
+      EXPECT_FLOAT_EQ(hyper->attention_scale, count == layers ? 1.f / std::sqrt(8.f) : 0.5f);
+    }
+  }
+}
+
+TEST_F(LoadTest, GraniteWithoutRopeIsRefused) {
+  TinyConfig config = testing::tiny_granite();
+  config.metadata = [](auto& b) { b.add("granite.rope.scaling.finetuned", false); };
+  EXPECT_THAT(load_gguf(TinyModel(config)).error().message,
+              EndsWith("key 'granite.rope.scaling.finetuned': false stands for a Granite without "
+                       "RoPE, which is not supported"));
 }
 
 }  // namespace

@@ -57,6 +57,12 @@ const Json* Metadata::config(std::string_view key) const {
   return config_ == nullptr || key.empty() ? nullptr : member(*config_, key);
 }
 
+bool Metadata::config_says_null(std::string_view key) const {
+  if (config_ == nullptr) return false;
+  const auto found = config_->find(std::string(key));
+  return found != config_->end() && found->is_null();
+}
+
 Result<std::optional<uint64_t>> Metadata::unsigned_integer(Key key) const {
   if (is_gguf()) {
     if (key.gguf.empty()) return std::optional<uint64_t>();

@@ -39,6 +39,9 @@ class Metadata {
   // A member of config.json that is not null, or nullptr. nullptr for GGUF.
   [[nodiscard]] const Json* config(std::string_view key) const;
 
+  // Whether config.json has this key with the value null, which can mean other than leaving it out.
+  [[nodiscard]] bool config_says_null(std::string_view key) const;
+
   // A dimension: `fallback` when absent (0: then it is required), within 1..max.
   // Errors: kCorrupt, naming the key, the value and the range.
   [[nodiscard]] Result<uint32_t> dimension(Key key, uint64_t max, uint64_t fallback = 0) const;

@@ -260,4 +260,70 @@ inline TinyConfig tiny_gemma3() {
   return c;
 }
 
+inline TinyConfig tiny_qwen2() {
+  TinyConfig c{.prefix = "t-qwen2", .architecture = "qwen2"};
+  c.eps = 1e-6;
+  c.theta = 1e6;
+  c.qkv_bias = true;
+  return c;
+}
+
+inline TinyConfig tiny_qwen3() {
+  TinyConfig c{.prefix = "t-qwen3", .architecture = "qwen3", .head_dim = 16};
+  c.eps = 1e-6;
+  c.theta = 1e6;
+  c.qk_norm = true;
+  return c;
+}
+
+inline TinyConfig tiny_granite() {
+  TinyConfig c{.prefix = "t-granite", .architecture = "granite"};
+  c.config = {{"attention_multiplier", .05},
+              {"embedding_multiplier", 12.0},
+              {"residual_multiplier", .22},
+              {"logits_scaling", 8.0}};
+  c.metadata = [](formats::testing::GgufBuilder& builder) {
+    builder.add("granite.attention.scale", .05f)
+        .add("granite.embedding_scale", 12.f)
+        .add("granite.residual_scale", .22f)
+        .add("granite.logit_scale", 8.f);
+  };
+  return c;
+}
+
+inline TinyConfig tiny_gemma() {
+  TinyConfig c{.prefix = "t-gemma", .architecture = "gemma", .kv_heads = 1, .head_dim = 16};
+  c.eps = 1e-6;
+  c.gemma = true;
+  return c;
+}
+
+inline TinyConfig tiny_gemma2() {
+  TinyConfig c{.prefix = "t-gemma2", .architecture = "gemma2", .head_dim = 16};
+  c.eps = 1e-6;
+  c.gemma = true;
+  c.norms = {"input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm",
+             "post_feedforward_layernorm"};
+  c.config = {{"sliding_window", 4}, {"query_pre_attn_scalar", 16}};
+  c.metadata = [](formats::testing::GgufBuilder& builder) {
+    builder.add("gemma2.attention.sliding_window", uint32_t{4})
+        .add("gemma2.attn_logit_softcapping", 50.f)
+        .add("gemma2.final_logit_softcapping", 30.f);
+  };
+  return c;
+}
+
+inline TinyConfig tiny_vaultgemma() {
+  TinyConfig c{
+      .prefix = "t-vaultgemma", .architecture = "vaultgemma", .kv_heads = 4, .head_dim = 16};
+  c.eps = 1e-6;
+  c.gemma = true;
+  c.norms = {"input_layernorm", "pre_feedforward_layernorm"};
+  c.config = {{"query_pre_attn_scalar", 16},
+              {"attn_logit_softcapping", nullptr},
+              {"final_logit_softcapping", nullptr},
+              {"layer_types", {"full_attention", "full_attention", "full_attention"}}};
+  return c;
+}
+
 }  // namespace localai::models::testing

@@ -1,0 +1,41 @@
+// VaultGemma: Gemma 2 without post norms; the published model has no soft caps and only global
+// layers. Source: transformers models/vaultgemma. (Its GGUF files call themselves "gemma".)
+#include "models/arch_list.h"
+#include "models/gemma_common.h"
+#include "models/tensor_rows.h"
+
+namespace localai::models {
+namespace {
+
+constexpr std::string_view kConfigNames[] = {"vaultgemma"};
+
+constexpr TensorRow kTensors[] = {
+    rows::kEmbedding,  rows::kFinalNorm, rows::kHead,  rows::kAttentionNorm,
+    rows::kQuery,      rows::kKey,       rows::kValue, rows::kOutput,
+    rows::kPreFfnNorm, rows::kGate,      rows::kUp,    rows::kDown,
+};
+
+bool is_sliding(uint32_t layer, uint64_t pattern) { return layer % pattern == 0; }
+
+Status read(const Metadata& metadata, Hyperparameters& hyper) {
+  set_gemma_embedding_scale(hyper);
+  LAI_TRY_STATUS(read_gemma_attention_scale(metadata, 256.0, 0, hyper));
+  LAI_TRY_STATUS(read_gemma_softcaps(metadata, 50.0, 30.0, hyper));
+  LAI_TRY(hyper.sliding_window, metadata.dimension({"", "sliding_window"}, 1u << 30, 4096));
+  return read_layer_kinds(metadata, is_sliding, 2, hyper);
+}
+
+}  // namespace
+
+const ArchSpec kVaultGemma = {
+    .name = "vaultgemma",
+    .gguf_names = {},
+    .config_names = kConfigNames,
+    .tensors = kTensors,
+    .activation = Activation::kGeluTanh,
+    .norm_minus_one = true,
+    .tied_default = true,
+    .read = read,
+};
+
+}  // namespace localai::models
