@@ -40,6 +40,8 @@ TEST(Json, RefusesDepthAndRepeatedKeys) {
             "not valid JSON: nested deeper than 1 levels");
   EXPECT_EQ(parse_json(R"({"a":1,"a":2})").error().message,
             "not valid JSON: the key \"a\" stands twice in one object");
+  EXPECT_EQ(parse_json(R"({"a":1,"b":2,"c":3})", {.members_max = 2}).error().message,
+            "not valid JSON: an object of more than 2 members");
   EXPECT_TRUE(parse_json(R"({"a":{"x":1},"b":{"x":1}})").ok());
   EXPECT_NE(parse_json("{\"a\":\n tru}").error().message.find("line 2"), std::string::npos);
   EXPECT_FALSE(parse_json("").ok());

@@ -29,8 +29,13 @@ class LimitedBuilder : public nlohmann::detail::json_sax_dom_parser<Json> {
     return Base::end_array();
   }
   bool key(std::string& value) {
-    if (!limits_.duplicate_keys && !keys_.back().insert(value).second) {
+    const bool fresh = keys_.back().insert(value).second;
+    if (!fresh && !limits_.duplicate_keys) {
       message = "the key \"" + value + "\" stands twice in one object";
+      return false;
+    }
+    if (keys_.back().size() > limits_.members_max) {
+      message = "an object of more than " + std::to_string(limits_.members_max) + " members";
       return false;
     }
     return Base::key(value);

@@ -12,6 +12,8 @@ using Json = nlohmann::ordered_json;
 
 struct JsonLimits {
   uint32_t depth_max = 64;  // nesting of arrays and objects; deeper input is refused, not recursed
+  // Members of one object. Look-up in an ordered object is linear, so building one is quadratic.
+  uint32_t members_max = 10'000;
   bool duplicate_keys = false;  // accept `{"a":1,"a":2}` (the last wins)?
 };
 
