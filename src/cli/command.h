@@ -18,6 +18,8 @@ struct Program {
   std::function<Status()> run;
 };
 
+void add_bench(CLI::App& app, Program& program);
+void add_generate(CLI::App& app, Program& program);
 void add_inspect(CLI::App& app, Program& program);
 void add_logits(CLI::App& app, Program& program);
 void add_template(CLI::App& app, Program& program);

@@ -18,6 +18,8 @@ int main(int argc, char** argv) {
     std::string level = "warn";
     app.add_option("--log-level", level, "debug, info, warn, error or off")->capture_default_str();
     cli::Program program;
+    cli::add_bench(app, program);
+    cli::add_generate(app, program);
     cli::add_inspect(app, program);
     cli::add_logits(app, program);
     cli::add_template(app, program);
