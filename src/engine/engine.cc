@@ -171,8 +171,8 @@ Status NativeEngine::check_prompt(const Request& request) const {
       return invalid("prompt: token " + std::to_string(id) + " is not within 0.." +
                      std::to_string(info().vocab_size - 1));
   if (request.prompt.size() >= context_length_)
-    return invalid("prompt has " + std::to_string(request.prompt.size()) +
-                   " tokens, the context is " + std::to_string(context_length_));
+    return localai::context_length("prompt has " + std::to_string(request.prompt.size()) +
+                                   " tokens, the context is " + std::to_string(context_length_));
   const uint64_t tokens =
       std::min<uint64_t>(request.prompt.size() + std::max(request.max_tokens, 1u), context_length_);
   if (tokens > reach())

@@ -151,9 +151,10 @@ class Engine {
   static Result<std::unique_ptr<Engine>> create(LoadedModel model, const EngineOptions& options);
   virtual ~Engine() = default;  // cancels what runs, then joins
 
-  // Thread-safe; returns at once. Errors: kInvalidArgument (empty prompt, id out of range, prompt
-  // not shorter than the context: "prompt has 3000 tokens, the context is 2048"; a sampling
-  // parameter out of range; more KV blocks than the pool has), kExhausted (queue).
+  // Thread-safe; returns at once. Errors: kContextLength (prompt not shorter than the context:
+  // "prompt has 3000 tokens, the context is 2048"), kInvalidArgument (empty prompt, id out of
+  // range; a sampling parameter out of range; more KV blocks than the pool has), kExhausted
+  // (queue).
   virtual Result<std::unique_ptr<Ticket>> submit(Request request, EventSink sink) = 0;
 
   [[nodiscard]] virtual const models::ModelInfo& info() const = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <string>
 
@@ -24,35 +25,57 @@ Error out_of_range(const char* name, double value, const char* allowed) {
 // False for NaN too.
 bool within(float value, float low, float high) { return value >= low && value <= high; }
 
+// Four floats at a time wherever the compiler has vectors (GCC and clang extension); a maximum or a
+// comparison has no rounding, so the width changes no result.
+using Float4 = float __attribute__((vector_size(16)));
+using Int4 = int32_t __attribute__((vector_size(16)));
+constexpr size_t kLanes = 4;
+
+Float4 load4(const float* from) {
+  Float4 out;
+  std::memcpy(&out, from, sizeof out);
+  return out;
+}
+bool any(Int4 mask) { return (mask[0] | mask[1] | mask[2] | mask[3]) != 0; }
+
 struct RowScan {
   float max;
   bool finite;
 };
 
-// Largest value, and whether all are finite. Sixteen lanes, so that the compiler can use vectors.
+// Largest value, and whether all are finite.
 RowScan scan(std::span<const float> row) {
-  constexpr size_t kLanes = 16;
-  constexpr uint32_t kExponent = 0x7f800000;
-  float max[kLanes];
-  uint32_t bad[kLanes] = {};
-  std::fill(std::begin(max), std::end(max), -std::numeric_limits<float>::infinity());
-  const auto take = [&](size_t lane, float value) {
-    max[lane] = value > max[lane] ? value : max[lane];
-    bad[lane] |= (std::bit_cast<uint32_t>(value) & kExponent) == kExponent ? 1u : 0u;
-  };
+  constexpr float kLowest = -std::numeric_limits<float>::infinity();
+  constexpr int32_t kExponent = 0x7f800000;
+  Float4 max0 = {kLowest, kLowest, kLowest, kLowest}, max1 = max0;
+  Int4 bad = {};
   size_t at = 0;
-  for (; at + kLanes <= row.size(); at += kLanes)
-    for (size_t lane = 0; lane < kLanes; ++lane) take(lane, row[at + lane]);
-  for (; at < row.size(); ++at) take(0, row[at]);
-  for (size_t lane = 1; lane < kLanes; ++lane) {
-    max[0] = std::max(max[0], max[lane]);
-    bad[0] |= bad[lane];
+  for (; at + 2 * kLanes <= row.size(); at += 2 * kLanes) {
+    const Float4 a = load4(&row[at]), b = load4(&row[at + kLanes]);
+    max0 = a > max0 ? a : max0;
+    max1 = b > max1 ? b : max1;
+    bad |= (std::bit_cast<Int4>(a) & kExponent) == kExponent;
+    bad |= (std::bit_cast<Int4>(b) & kExponent) == kExponent;
   }
-  return {max[0], bad[0] == 0};
+  RowScan out = {kLowest, !any(bad)};
+  for (size_t lane = 0; lane < kLanes; ++lane)
+    out.max = std::max({out.max, max0[lane], max1[lane]});
+  for (; at < row.size(); ++at) {
+    out.max = std::max(out.max, row[at]);
+    out.finite &= std::isfinite(row[at]);
+  }
+  return out;
 }
 
-TokenId first_equal(std::span<const float> row, float value) {
-  return static_cast<TokenId>(std::find(row.begin(), row.end(), value) - row.begin());
+// The first index from `at` on whose value is at least `value`, or row.size().
+size_t next_at_least(std::span<const float> row, size_t at, float value) {
+  const Float4 wanted = {value, value, value, value};
+  for (; at + 4 * kLanes <= row.size(); at += 4 * kLanes)
+    if (any((load4(&row[at]) >= wanted) | (load4(&row[at + kLanes]) >= wanted) |
+            (load4(&row[at + 2 * kLanes]) >= wanted) | (load4(&row[at + 3 * kLanes]) >= wanted)))
+      break;
+  while (at < row.size() && !(row[at] >= value)) ++at;
+  return at;
 }
 
 // log(sum(exp(x))) in double over ids ascending.
@@ -106,7 +129,7 @@ Result<Sample> Sampler::sample(std::span<float> logits, const SampleRequest& req
   if (row.max == -std::numeric_limits<float>::infinity())
     return invalid("logit_bias: every token is banned");
   sample.token = params.temperature == 0.f || params.top_k == 1
-                     ? first_equal(logits, row.max)
+                     ? static_cast<TokenId>(next_at_least(logits, 0, row.max))
                      : draw(logits, row.max, params, request.tokens.size());
   if (report) {
     float raw = logits[static_cast<size_t>(sample.token)];
@@ -169,7 +192,9 @@ void Sampler::select_top(std::span<const float> logits, size_t count) {
       candidates_.push_back({logits[id], static_cast<TokenId>(id), 0});
     // The front of the heap is the worst kept. Ids ascend, so an equal logit never replaces one.
     std::make_heap(candidates_.begin(), candidates_.end(), before);
-    for (size_t id = count; id < logits.size() && count > 0; ++id) {
+    for (size_t id = count; count > 0; ++id) {
+      id = next_at_least(logits, id, candidates_.front().logit);
+      if (id >= logits.size()) break;
       if (!(logits[id] > candidates_.front().logit)) continue;
       std::pop_heap(candidates_.begin(), candidates_.end(), before);
       candidates_.back() = {logits[id], static_cast<TokenId>(id), 0};
@@ -188,8 +213,11 @@ void Sampler::select_all(std::span<const float> logits, float max, const Samplin
   const double cutoff = by_min_p ? std::log(double{params.min_p}) - 1e-3 : kNegligible;
   const double lowest = max + cutoff * params.temperature;
   candidates_.clear();
-  for (size_t id = 0; id < logits.size(); ++id)
-    if (logits[id] >= lowest) candidates_.push_back({logits[id], static_cast<TokenId>(id), 0});
+  // Rounded to float, the bound may let in or keep out one that weighs nothing.
+  const auto bound = static_cast<float>(lowest);
+  for (size_t id = next_at_least(logits, 0, bound); id < logits.size();
+       id = next_at_least(logits, id + 1, bound))
+    candidates_.push_back({logits[id], static_cast<TokenId>(id), 0});
   sorted_ = 0;
 }
 
