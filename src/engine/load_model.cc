@@ -8,6 +8,7 @@ Result<LoadedModel> load_model(const std::filesystem::path& path,
                                const models::ModelOptions& options) {
   LAI_TRY(formats::Checkpoint opened, formats::Checkpoint::open(path));
   LoadedModel out;
+  out.precision = options.precision;
   out.checkpoint = std::make_shared<const formats::Checkpoint>(std::move(opened));
   // Weights first: of an unknown architecture, that is the error worth reading.
   LAI_TRY(out.model, models::Model::load(out.checkpoint, options));

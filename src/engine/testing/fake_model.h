@@ -231,32 +231,30 @@ class Recorder {
   std::condition_variable changed_;
 };
 
-// A door in the model's way: forward() waits while it is shut.
+// A door in the model's way: forward() waits until it is let through.
 class Door {
  public:
-  void shut() { set(false); }
-  void open() { set(true); }
+  void let(uint64_t steps) {
+    const std::lock_guard lock(mutex_);
+    allowed_ += steps;
+    changed_.notify_all();
+  }
+  void open() { let(uint64_t{1} << 60); }
   void pass() {
     std::unique_lock lock(mutex_);
-    ++arrived_;
+    const uint64_t own = arrived_++;
     changed_.notify_all();
-    changed_.wait(lock, [this] { return open_; });
+    changed_.wait(lock, [&] { return own < allowed_; });
   }
-  void wait_for_arrival(int count = 1) {
+  void wait_for_arrival() {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return arrived_ >= count; });
+    changed_.wait(lock, [this] { return arrived_ > 0; });
   }
 
  private:
-  void set(bool open) {
-    const std::lock_guard lock(mutex_);
-    open_ = open;
-    changed_.notify_all();
-  }
   std::mutex mutex_;
   std::condition_variable changed_;
-  bool open_ = false;
-  int arrived_ = 0;
+  uint64_t allowed_ = 0, arrived_ = 0;
 };
 
 }  // namespace localai::engine::testing
