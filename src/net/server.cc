@@ -479,6 +479,10 @@ class AsioServer final : public Server {
     if (error)
       return unavailable("cannot listen on " + shown + ":" + std::to_string(options.port) + ": " +
                          error.message());
+    if (options.handle_signals) {  // here, so that one that comes before run() is not lost
+      signals_.add(SIGTERM, error);
+      signals_.add(SIGINT, error);
+    }
     port_ = endpoint.port();
     url_ = "http://" + shown + ":" + std::to_string(port_);
     return Ok{};
@@ -493,12 +497,7 @@ class AsioServer final : public Server {
   }
 
   void run() override {
-    if (core_.options.handle_signals) {
-      error_code ignored;
-      signals_.add(SIGTERM, ignored);
-      signals_.add(SIGINT, ignored);
-      asio::co_spawn(strand_, wait_for_signals(), asio::detached);
-    }
+    if (core_.options.handle_signals) asio::co_spawn(strand_, wait_for_signals(), asio::detached);
     asio::co_spawn(strand_, accept_all(), asio::detached);
     std::vector<std::thread> threads;
     for (uint32_t i = 1; i < core_.options.threads; ++i)

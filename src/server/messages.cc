@@ -69,6 +69,7 @@ void read_content(Fields& fields, Json& out) {
   for (size_t i = 0; i < content->size(); ++i) {
     const std::optional<std::string> text = read_part(fields, (*content)[i], i);
     if (!text) return;
+    if (i > 0) joined += "\n";
     joined += *text;
   }
   out["content"] = std::move(joined);

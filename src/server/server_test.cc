@@ -1,0 +1,416 @@
+// Every endpoint over a fake service: through a sink that records, and through a real server on the
+// loopback with a real client.
+#include "net/server.h"
+
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <limits>
+#include <thread>
+
+#include "server/api.h"
+#include "server/generation_request.h"
+#include "server/renderer.h"
+
+namespace localai::server {
+namespace {
+
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+std::string chat_with(const std::string& fields) {
+  return R"({"messages":[{"role":"user","content":"hi"}])" + (fields.empty() ? "" : "," + fields) +
+         "}";
+}
+
+// Answers with the words of a script, on a thread of its own; "slow" goes on until it is dropped.
+class FakeService final : public runtime::Service {
+ public:
+  ~FakeService() override {
+    for (std::thread& thread : threads_) thread.join();
+  }
+  runtime::Generation start(std::string model, runtime::GenerateRequest request,
+                            runtime::ReadySink on_ready, runtime::GenerateSink sink) override {
+    auto stop = std::make_shared<std::atomic<bool>>(false);
+    const std::lock_guard lock(mutex_);
+    threads_.emplace_back([this, stop, model = std::move(model), request = std::move(request),
+                           on_ready = std::move(on_ready), sink = std::move(sink)] {
+      ++running;
+      play(model, request, on_ready, sink, *stop);
+      --running;
+    });
+    return std::make_unique<Ticket>(std::move(stop));
+  }
+  [[nodiscard]] std::vector<runtime::ModelEntry> models() const override {
+    return {{"general", "domain", "gguf", "", 5, true}, {"org/m", "model", "gguf", "m.gguf", 7}};
+  }
+  [[nodiscard]] runtime::LoadedModels loaded() const override {
+    return {{{"m", "m.gguf", "gguf", 7, 1, true, 1.5}}, 7, 100};
+  }
+  [[nodiscard]] Json domains() const override {
+    return {{"object", "list"}, {"data", Json::array({{{"id", "general"}}})}};
+  }
+  [[nodiscard]] Result<Json> domain(const std::string& id) const override {
+    if (id != "general") return not_found("the domain '" + id + "' does not exist");
+    return Json{{"id", id}};
+  }
+
+  std::atomic<int> running{0};
+
+ private:
+  struct Ticket final : engine::Ticket {
+    explicit Ticket(std::shared_ptr<std::atomic<bool>> s) : stop(std::move(s)) {}
+    Ticket(const Ticket&) = delete;
+    Ticket& operator=(const Ticket&) = delete;
+    ~Ticket() override { *stop = true; }
+    void cancel() override { *stop = true; }
+    std::shared_ptr<std::atomic<bool>> stop;
+  };
+
+  static void play(const std::string& model, const runtime::GenerateRequest& request,
+                   const runtime::ReadySink& on_ready, const runtime::GenerateSink& sink,
+                   const std::atomic<bool>& stop) {
+    if (model == "missing") return on_ready(not_found("the model 'missing' does not exist"));
+    if (model == "long")
+      return on_ready(context_length("prompt has 3000 tokens, the context is 2048"));
+    if (model == "full") return on_ready(exhausted("512 requests wait already"));
+    on_ready(runtime::Resolution{"general", "m\xc3\xa9", "gguf", "explicit", false});
+    if (model == "early") return sink(runtime::Failed{{Code::kCorrupt, "broken weights"}});
+    sink(runtime::Started{3});
+    const int words = model == "slow" ? std::numeric_limits<int>::max() : 2;
+    runtime::Usage usage{3, 1, 0};
+    for (int i = 0; i < words && !stop; ++i) {
+      runtime::TokenDelta delta;
+      delta.text = delta.token_text = i == 0 ? "h\xc3\xa9" : " lo";
+      if (request.logprobs) {
+        delta.logprob = engine::TokenLogprob{i, -0.5f};
+        delta.top_logprobs = {{"x", -std::numeric_limits<float>::infinity()}};
+      }
+      sink(std::move(delta));
+      ++usage.completion_tokens;
+      if (model == "slow") std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    if (model == "late") return sink(runtime::Failed{{Code::kInternal, "lost in the middle"}});
+    sink(runtime::Finished{
+        stop ? engine::FinishReason::kCancelled : engine::FinishReason::kLength, usage, {}});
+  }
+
+  std::mutex mutex_;
+  std::vector<std::thread> threads_;
+};
+
+// Keeps what a handler answers.
+class RecordingSink final : public net::Sink {
+ public:
+  void respond(net::Response response) override {
+    const std::lock_guard lock(mutex_);
+    response_ = std::move(response);
+    over();
+  }
+  void begin_stream(net::Headers headers) override {
+    const std::lock_guard lock(mutex_);
+    response_.headers = std::move(headers);
+  }
+  bool write(std::string_view bytes) override {
+    const std::lock_guard lock(mutex_);
+    response_.body += bytes;
+    ++writes;
+    return true;
+  }
+  void finish() override {
+    const std::lock_guard lock(mutex_);
+    over();
+  }
+  [[nodiscard]] bool writable() const override { return writable_; }
+  void on_writable(std::function<void()>) override {}
+  void on_end(std::function<void(net::EndReason)> callback) override {
+    on_end_ = std::move(callback);
+  }
+
+  net::Response wait() {
+    std::unique_lock lock(mutex_);
+    EXPECT_TRUE(changed_.wait_for(lock, std::chrono::seconds(20), [&] { return over_; }));
+    lock.unlock();
+    if (on_end_) std::exchange(on_end_, nullptr)(net::EndReason::kSent);
+    return response_;
+  }
+  bool writable_ = true;
+  int writes = 0;
+
+ private:
+  void over() {
+    over_ = true;
+    changed_.notify_all();
+  }
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool over_ = false;
+  net::Response response_;
+  std::function<void(net::EndReason)> on_end_;
+};
+
+class ApiTest : public ::testing::Test {
+ protected:
+  net::Response ask(std::string method, std::string path, std::string body = "",
+                    bool writable = true) {
+    net::Request request;
+    request.method = std::move(method);
+    request.path = std::move(path);
+    request.body = std::move(body);
+    if (request.method == "POST") request.headers = {{"content-type", "application/json"}};
+    const auto sink = std::make_shared<RecordingSink>();
+    sink->writable_ = writable;
+    api_.handle(std::move(request), sink);
+    net::Response response = sink->wait();
+    writes_ = sink->writes;
+    return response;
+  }
+  net::Response chat(const std::string& fields) {
+    return ask("POST", "/v1/chat/completions", chat_with(fields));
+  }
+  // Ids and times differ from answer to answer.
+  static std::string stable(const net::Response& response) {
+    std::string body = response.body;
+    for (const std::string key : {"\"id\":\"chatcmpl-", "\"id\":\"cmpl-", "\"created\":"}) {
+      size_t at = 0;
+      while ((at = body.find(key, at)) != std::string::npos) {
+        at += key.size();
+        body.erase(at, body.find_first_of("\",}", at) - at);
+      }
+    }
+    return body;
+  }
+
+  FakeService service_;
+  Api api_{service_, {"1.2.3", [] { return false; }}};
+  int writes_ = 0;
+};
+
+const std::string kLocalai =
+    "\"localai\":{\"domain\":\"general\",\"model\":\"m\xc3\xa9\",\"backend\":\"gguf\","
+    "\"route\":\"explicit\",\"fallback\":false}";
+
+TEST_F(ApiTest, AWholeChatAnswer) {
+  const net::Response response = chat(R"("model":"x")");
+  EXPECT_EQ(response.status, 200);
+  EXPECT_EQ(stable(response),
+            "{\"id\":\"chatcmpl-\",\"object\":\"chat.completion\",\"created\":,"
+            "\"model\":\"m\xc3\xa9\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\","
+            "\"content\":\"h\xc3\xa9 lo\",\"refusal\":null},\"logprobs\":null,"
+            "\"finish_reason\":\"length\"}],\"usage\":{\"prompt_tokens\":3,"
+            "\"completion_tokens\":2,\"total_tokens\":5,\"prompt_tokens_details\":"
+            "{\"cached_tokens\":1}}," +
+                kLocalai + "}");
+  ASSERT_EQ(response.headers.size(), 5u);
+  EXPECT_EQ(response.headers[0].name + response.headers[0].value, "x-localai-domaingeneral");
+  EXPECT_EQ(response.headers[4].name + response.headers[4].value, "x-localai-fallbackfalse");
+}
+
+TEST_F(ApiTest, AStreamedChatAnswer) {
+  const net::Response response = chat(R"("stream":true,"stream_options":{"include_usage":true})");
+  const std::string head =
+      "data: {\"id\":\"chatcmpl-\",\"object\":\"chat.completion.chunk\",\"created\":,"
+      "\"model\":\"m\xc3\xa9\",\"choices\":[";
+  const auto chunk = [&](const std::string& delta, const std::string& reason,
+                         const std::string& more) {
+    return head + "{\"index\":0,\"delta\":" + delta +
+           ",\"logprobs\":null,\"finish_reason\":" + reason + "}]" + more + ",\"usage\":null}\n\n";
+  };
+  EXPECT_EQ(stable(response),
+            chunk(R"({"role":"assistant","content":""})", "null", "," + kLocalai) +
+                chunk("{\"content\":\"h\xc3\xa9\"}", "null", "") +
+                chunk(R"({"content":" lo"})", "null", "") + chunk("{}", "\"length\"", "") + head +
+                "],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2,\"total_tokens\":5,"
+                "\"prompt_tokens_details\":{\"cached_tokens\":1}}}\n\ndata: [DONE]\n\n");
+}
+
+TEST_F(ApiTest, AReaderThatDoesNotKeepUpGetsTheSameTextInFewerPieces) {
+  const net::Response response =
+      ask("POST", "/v1/chat/completions", chat_with(R"("stream":true)"), false);
+  EXPECT_THAT(response.body, HasSubstr("{\"content\":\"h\xc3\xa9 lo\"}"));
+  EXPECT_EQ(writes_, 4) << "opening, all text, closing, [DONE]";
+}
+
+TEST_F(ApiTest, LogprobsOfAChat) {
+  EXPECT_THAT(chat(R"("logprobs":true,"top_logprobs":1)").body,
+              HasSubstr("\"logprobs\":{\"content\":[{\"token\":\"h\xc3\xa9\",\"logprob\":-0.5,"
+                        "\"bytes\":[104,195,169],\"top_logprobs\":[{\"token\":\"x\","
+                        "\"logprob\":-9999.0,\"bytes\":[120]}]},"));
+}
+
+TEST_F(ApiTest, Completions) {
+  const net::Response whole = ask("POST", "/v1/completions", R"({"prompt":"a","logprobs":1})");
+  EXPECT_THAT(stable(whole),
+              StartsWith("{\"id\":\"cmpl-\",\"object\":\"text_completion\",\"created\":,"
+                         "\"model\":\"m\xc3\xa9\",\"choices\":[{\"index\":0,"
+                         "\"text\":\"h\xc3\xa9 lo\",\"logprobs\":{\"tokens\":[\"h\xc3\xa9\","
+                         "\" lo\"],\"token_logprobs\":[-0.5,-0.5],\"top_logprobs\":"
+                         "[{\"x\":-9999.0},{\"x\":-9999.0}],\"text_offset\":[0,2]},"
+                         "\"finish_reason\":\"length\"}],\"usage\":"));
+  const net::Response stream =
+      ask("POST", "/v1/completions", R"({"prompt":"a","logprobs":0,"stream":true})");
+  EXPECT_THAT(stream.body, HasSubstr("\"text\":\" lo\""));
+  EXPECT_THAT(stream.body, HasSubstr("\"text_offset\":[2]"));
+  EXPECT_THAT(stream.body, EndsWith("data: [DONE]\n\n"));
+}
+
+TEST_F(ApiTest, FailuresBeforeTheFirstByteAreStatuses) {
+  const auto failure = [&](const char* model) {
+    const net::Response response = chat(std::string(R"("stream":true,"model":")") + model + '"');
+    return std::to_string(response.status) + response.body;
+  };
+  EXPECT_EQ(failure("missing"),
+            R"(404{"error":{"message":"the model 'missing' does not exist",)"
+            R"("type":"invalid_request_error","param":"model","code":"model_not_found"}})");
+  EXPECT_EQ(failure("long"),
+            R"(400{"error":{"message":"prompt has 3000 tokens, the context is 2048",)"
+            R"("type":"invalid_request_error","param":null,"code":"context_length_exceeded"}})");
+  EXPECT_EQ(failure("full"), R"(503{"error":{"message":"512 requests wait already",)"
+                             R"("type":"unavailable_error","param":null,"code":"exhausted"}})");
+  EXPECT_EQ(failure("early"), R"(500{"error":{"message":"broken weights",)"
+                              R"("type":"server_error","param":null,"code":"corrupt"}})");
+  EXPECT_EQ(chat(R"("model":"full")").headers[0].name, "retry-after");
+}
+
+TEST_F(ApiTest, AFailureInTheMiddleIsTheLastEvent) {
+  EXPECT_THAT(chat(R"("stream":true,"model":"late")").body,
+              EndsWith("data: {\"error\":{\"message\":\"lost in the middle\","
+                       "\"type\":\"server_error\",\"param\":null,\"code\":\"internal\"}}\n\n"));
+  EXPECT_EQ(chat(R"("model":"late")").status, 500);
+}
+
+TEST_F(ApiTest, ModelsAndDomains) {
+  EXPECT_THAT(ask("GET", "/v1/models").body, HasSubstr("\"id\":\"org/m\",\"object\":\"model\""));
+  for (const char* path : {"/v1/models/org/m", "/v1/models/org%2Fm"})
+    EXPECT_THAT(ask("GET", path).body, StartsWith("{\"id\":\"org/m\"")) << path;
+  EXPECT_THAT(ask("GET", "/v1/models/loaded").body,
+              EndsWith("{\"id\":\"m\",\"path\":\"m.gguf\",\"backend\":\"gguf\",\"bytes\":7,"
+                       "\"in_use\":1,\"pinned\":true,\"last_used\":1.5}],\"bytes\":7,"
+                       "\"budget_bytes\":100}"));
+  EXPECT_EQ(ask("GET", "/v1/domains/general").body, "{\"id\":\"general\"}");
+  EXPECT_THAT(ask("GET", "/v1/domains").body, StartsWith("{\"object\":\"list\""));
+  const std::string chat_path = "/v1/domains/general/chat/completions";
+  EXPECT_EQ(ask("POST", chat_path, chat_with("")).status, 200);
+  EXPECT_EQ(ask("POST", chat_path, chat_with(R"("model":"general")")).status, 200);
+  EXPECT_EQ(ask("POST", chat_path, chat_with(R"("model":"other")")).status, 400);
+  EXPECT_EQ(ask("POST", "/v1/domains/x/chat/completions", chat_with("")).status, 404);
+  for (const char* path : {"/v1/models/none", "/v1/domains/none", "/v1/models/..%2f..%2fetc"})
+    EXPECT_THAT(ask("GET", path).body, HasSubstr("\"code\":\"model_not_found\"")) << path;
+}
+
+TEST_F(ApiTest, HealthAndTheRest) {
+  for (const char* path : {"/health", "/healthz", "/livez", "/readyz"})
+    EXPECT_THAT(ask("GET", path).body, StartsWith("{\"status\":\"ok\"")) << path;
+  EXPECT_EQ(ask("HEAD", "/health").status, 200);
+  EXPECT_THAT(ask("GET", "/").body, StartsWith("localai 1.2.3\n"));
+  EXPECT_EQ(ask("GET", "/v1/nothing").body,
+            R"({"error":{"message":"there is no endpoint GET /v1/nothing",)"
+            R"("type":"invalid_request_error","param":null,"code":"unknown_url"}})");
+  const net::Response wrong = ask("GET", "/v1/chat/completions");
+  EXPECT_EQ(wrong.status, 405);
+  EXPECT_EQ(wrong.headers[0].name + ": " + wrong.headers[0].value, "allow: POST");
+  EXPECT_EQ(ask("POST", "/health").status, 405);
+  EXPECT_EQ(ask("GET", "/v1/models/%00").status, 404);
+}
+
+TEST_F(ApiTest, ReadyIsFalseWhileDraining) {
+  const Api draining(service_, {"1", [] { return true; }});
+  const auto sink = std::make_shared<RecordingSink>();
+  net::Request request;
+  request.method = "GET";
+  request.path = "/readyz";
+  draining.handle(std::move(request), sink);
+  EXPECT_EQ(sink->wait().status, 503);
+}
+
+// ---- through sockets
+
+class LoopbackTest : public ::testing::Test {
+ protected:
+  LoopbackTest() {
+    net::ServerOptions options;
+    options.port = 0;
+    options.render_refusal = [](const net::Refusal& refusal) {
+      return error_response(from_refusal(refusal));
+    };
+    auto server = net::Server::listen(
+        std::move(options), [this](net::Request request, std::shared_ptr<net::Sink> sink) {
+          api_.handle(std::move(request), std::move(sink));
+        });
+    EXPECT_TRUE(server.ok());
+    server_ = std::move(*server);
+    thread_ = std::thread([this] { server_->run(); });
+  }
+  ~LoopbackTest() override {
+    server_->stop();
+    thread_.join();
+  }
+  [[nodiscard]] int open() const {
+    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(server_->port());
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    return fd;
+  }
+  static void post(int fd, const std::string& body) {
+    const std::string request =
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+        "Content-Type: application/json\r\nContent-Length: " +
+        std::to_string(body.size()) + "\r\n\r\n" + body;
+    EXPECT_EQ(::send(fd, request.data(), request.size(), MSG_NOSIGNAL),
+              static_cast<ssize_t>(request.size()));
+  }
+  static std::string read_until(int fd, std::string_view end) {
+    std::string out;
+    char buffer[4096];
+    while (out.find(end) == std::string::npos) {
+      const ssize_t n = ::recv(fd, buffer, sizeof buffer, 0);
+      if (n <= 0) break;
+      out.append(buffer, static_cast<size_t>(n));
+    }
+    return out;
+  }
+  bool comes_to_rest() {
+    for (int i = 0; i < 2000 && service_.running != 0; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    return service_.running == 0;
+  }
+
+  FakeService service_;
+  Api api_{service_, {"1", [] { return false; }}};
+  std::unique_ptr<net::Server> server_;
+  std::thread thread_;
+};
+
+TEST_F(LoopbackTest, ADisconnectStopsTheGenerationStreamedOrNot) {
+  for (const char* stream : {"true", "false"}) {
+    const int fd = open();
+    post(fd, chat_with(std::string(R"("model":"slow","stream":)") + stream));
+    if (std::string_view(stream) == "true")
+      EXPECT_THAT(read_until(fd, " lo"), HasSubstr("x-localai-model: m%C3%A9\r\n"));
+    else
+      while (service_.running == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    ::close(fd);
+    EXPECT_TRUE(comes_to_rest()) << stream;
+  }
+}
+
+TEST_F(LoopbackTest, AHalfClosedClientGetsItsWholeStream) {
+  const int fd = open();
+  post(fd, chat_with(R"("stream":true)"));
+  ::shutdown(fd, SHUT_WR);
+  EXPECT_THAT(read_until(fd, "0\r\n\r\n"), EndsWith("data: [DONE]\n\n\r\n0\r\n\r\n"));
+  ::close(fd);
+}
+
+}  // namespace
+}  // namespace localai::server
