@@ -221,7 +221,7 @@ def test_greedy_text_of_real_weights(real):
 
 
 def test_real_weights_saved_as_safetensors(real):
-    """bfloat16 on disk, computed in float32 by both."""
+    """bfloat16 on disk, computed in float32 by both. Rounds the shared model, so it comes last."""
     state = {name: tensor.bfloat16().contiguous() for name, tensor in real.model.state_dict().items()
              if name != "lm_head.weight"}
     directory = real.directory / "bf16"
