@@ -185,6 +185,31 @@ TEST(Engine, AStepHoldsAllDecodeRowsAndAtMostOneChunkOfPrompts) {
   EXPECT_EQ(widest, 4u);
 }
 
+TEST(Engine, APoolOfExactlyTheRightSizeRunsAllAtOnce) {
+  std::atomic<size_t> widest{0};
+  Door door;
+  FakeModelOptions model;
+  model.on_step = [&](const models::Step& step) {
+    door.pass();
+    widest = std::max<size_t>(widest, step.sequences.size());
+  };
+  EngineOptions options;
+  options.parallel = 3;
+  options.kv_bytes = 3 * kBlockBytes;
+  const auto engine = make_engine(options, model);
+  std::vector<Recorder> recorders(3);
+  std::vector<std::unique_ptr<Ticket>> tickets;
+  for (Recorder& recorder : recorders)
+    tickets.push_back(std::move(*engine->submit(greedy(prompt_of(20, 8), 12), recorder.sink())));
+  door.open();
+  for (Recorder& recorder : recorders) {
+    recorder.wait();
+    EXPECT_EQ(recorder.tokens_, FakeModel::expected_answer(prompt_of(20, 8), 12));
+  }
+  EXPECT_EQ(widest, 3u);
+  EXPECT_EQ(engine->stats().preemptions, 0u);
+}
+
 TEST(Engine, AShortPromptDoesNotWaitForALongOne) {
   FakeModelOptions model;
   Door door;

@@ -89,19 +89,20 @@ void Scheduler::admit() {
   }
 }
 
-// Blocks for all tokens so far, cached ones first. Beside a sequence that runs already, one block
-// each must stay for those, or the newcomer would be set back at once.
+// Blocks for all tokens so far, cached ones first. One more must stay for each running sequence
+// that can still grow, or the newcomer would be set back at once.
 bool Scheduler::take_prompt_blocks(Sequence& sequence) {
   const std::span<const TokenId> tokens = sequence.tokens;
   BlockManager& blocks = pool_.blocks();
   blocks.match(tokens.first(tokens.size() - 1), sequence.blocks);  // the last row gives the logits
   const auto cached = static_cast<uint32_t>(sequence.blocks.size());
   const uint32_t missing = blocks_for(tokens.size()) - cached;
-  if (missing + running_.size() > blocks.available() && !running_.empty()) {
-    blocks.release(sequence.blocks);
-    return false;
-  }
-  if (!blocks.allocate(missing, sequence.blocks)) {
+  const auto growing =
+      std::count_if(running_.begin(), running_.end(), [](const std::unique_ptr<Sequence>& other) {
+        return blocks_for(other->tokens_max - 1) > other->blocks.size();
+      });
+  if (missing + static_cast<uint64_t>(growing) > blocks.available() ||
+      !blocks.allocate(missing, sequence.blocks)) {
     blocks.release(sequence.blocks);
     return false;
   }
