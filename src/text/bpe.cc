@@ -64,6 +64,10 @@ Result<BpeModel> BpeModel::create(const VocabularySpec& spec, const TokenIndex& 
   } else {
     LAI_TRY(out.merges_, MergeTable::build(spec.merges, index));
     out.merges_.forget_if([&](TokenId id) { return out.unusable_[static_cast<size_t>(id)]; });
+    // User-defined tokens need not be of the model's own vocabulary, which is all that a whole word
+    // or a character is looked up in.
+    for (size_t id = 0; id < spec.types.size(); ++id)
+      if (spec.types[id] == TokenType::kUserDefined) out.unusable_[id] = true;
   }
   return out;
 }
