@@ -19,7 +19,8 @@ using text::TokenizerKind;
 using text::TokenType;
 using text::VocabularySpec;
 
-// What a name in tokenizer.ggml.pre stands for. Source: llama.cpp b6900, llama-vocab.cpp.
+// What a name in tokenizer.ggml.pre stands for. Source: llama-vocab.cpp of
+// llama.cpp, as in llama-cpp-python 0.3.36.
 struct PreTokenizer {
   std::vector<std::string_view> names;
   std::vector<const char*> patterns;
