@@ -124,6 +124,7 @@ Status GgufReader::read_metadata() {
       return corrupt(which + " has " + text(key.size()) + " bytes, over the limit of " +
                      text(kKeyBytesMax));
     const std::string where = "key " + quote(key);
+    if (key.find('\0') != key.npos) return corrupt(where + " holds a NUL byte");
     LAI_TRY(const auto id, cursor_.number<uint32_t>("value type"), where);
     LAI_TRY(const GgufType type, value_type(id), where);
     LAI_TRY(GgufValue value, read_value(type), where);
@@ -232,6 +233,7 @@ Status GgufReader::read_tensor_infos() {
       return corrupt(which + " has " + text(name.size()) + " bytes, over the limit of " +
                      text(kTensorNameBytesMax));
     const std::string where = "tensor " + quote(name);
+    if (name.find('\0') != name.npos) return corrupt(where + ": the name holds a NUL byte");
     TensorPlace place;
     place.index = i;
     LAI_TRY(NamedTensor tensor, read_tensor_info(place), where);
