@@ -10,6 +10,11 @@ namespace localai::kernels {
 namespace {
 
 constexpr std::array kSets = {
+#if defined(__x86_64__)
+    &kAvx512VnniSet,
+    &kAvx512Set,
+    &kAvx2Set,
+#endif
     &kScalarSet,
 };
 

@@ -27,9 +27,20 @@ TEST(SelectKernels, RefusesUnknownNames) {
   ASSERT_FALSE(chosen.ok());
   EXPECT_EQ(chosen.error().code, Code::kInvalidArgument);
 #if defined(__x86_64__)
-  EXPECT_EQ(chosen.error().message, "kernel set 'sse9' is not known; known: scalar");
+  EXPECT_EQ(chosen.error().message,
+            "kernel set 'sse9' is not known; known: avx512vnni, avx512, avx2, scalar");
 #endif
 }
+
+#if defined(__x86_64__)
+TEST(SelectKernels, RefusesWhatTheCpuLacks) {
+  auto chosen = select_kernels(kCpuAvx2 | kCpuAvx512, "avx512vnni");
+  ASSERT_FALSE(chosen.ok());
+  EXPECT_EQ(chosen.error().code, Code::kUnsupported);
+  EXPECT_EQ(chosen.error().message,
+            "kernel set 'avx512vnni' needs avx512vnni, which this CPU lacks");
+}
+#endif
 
 TEST(KernelSets, HaveEveryKernelForEveryWeightType) {
   for (const KernelSet* set : kernel_sets())

@@ -3,7 +3,7 @@
 // xsum the sum of the 32 activation codes:
 //   Q4_0 Q5_0 Q8_0   acc = fma(d * dx, float(sum (q - off) x), acc)
 //   Q4_1 Q5_1        acc = fma(d * dx, float(sum q x), acc), then acc = fma(m, dx * xsum, acc)
-//   Q4_K Q5_K        the same with d * sc for d and -(dmin * mn) for m of the sub-block
+//   Q4_K Q5_K        the same with d * sc for d and 0 - dmin * mn for m of the sub-block
 //   Q6_K             acc = fma(d * dx, float(sc0 sum0 + sc1 sum1), acc), sum0 and sum1 over the two
 //                    sub-blocks of 16; integers throughout
 // One chain an output, b ascending from acc = 0. Sums of products are exact in int32.
@@ -67,7 +67,7 @@ inline Codes sub_codes(const Block& block, size_t k) {
   Codes c;
   const SubScale s = sub_scale(block.scales, k);
   c.d = half_to_float(block.d) * s.scale;
-  c.m = -(half_to_float(block.dmin) * s.min);
+  c.m = 0.f - half_to_float(block.dmin) * s.min;
   c.has_min = true;
   for (size_t i = 0; i < 32; ++i) c.q[i] = block.qs[32 * (k / 2) + i] >> 4 * (k & 1) & 15;
   return c;
