@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/result.h"
 #include "engine/engine.h"
+#include "text/chat_template.h"
 
 namespace localai::runtime {
 
@@ -25,9 +26,12 @@ struct SamplingOverrides {
 };
 
 struct ChatInput {
-  Json messages = Json::array();  // OpenAI message objects, checked: roles known, content text
-  Json tools;                     // null or an array
+  // OpenAI message objects: a role; content a string, a list of {"type":"text"} parts, or null.
+  Json messages = Json::array();
+  Json tools;                             // null or an array
   Json template_kwargs = Json::object();  // further template variables
+  // The domain's own template; null: the model's.
+  std::shared_ptr<const text::ChatTemplate> chat_template;
 };
 // Raw text, or token ids; no chat template.
 using GenerateInput = std::variant<ChatInput, std::string, std::vector<int32_t>>;
@@ -40,6 +44,7 @@ struct GenerateRequest {
   bool ignore_eos = false;
   bool logprobs = false;
   uint32_t top_logprobs = 0;
+  uint32_t context_length = 0;  // a domain's limit on prompt and answer; 0: the model's
 };
 
 struct Usage {
@@ -76,7 +81,9 @@ class Backend {
   virtual ~Backend() = default;
   [[nodiscard]] virtual std::string_view kind()
       const = 0;  // "gguf", "safetensors", "hf-transformers"
-  // Errors before the first event: bad input, too long a prompt, a full queue.
+  // Errors before the first event: kInvalidArgument (bad input; "prompt has N tokens, the context
+  // is M"), kUnsupported (an input part or tool that the model has no place for), kExhausted
+  // (queue).
   virtual Result<Generation> generate(GenerateRequest request, GenerateSink sink) = 0;
   [[nodiscard]] virtual uint64_t memory_bytes() const = 0;
   [[nodiscard]] virtual uint32_t context_length() const = 0;

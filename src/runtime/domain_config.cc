@@ -103,7 +103,7 @@ Status check_service_backend(const Domain& domain, const Json& object) {
 std::string unsupported_feature(const Domain& domain, const Members& members) {
   if (domain.backend != "gguf" && domain.backend != "safetensors")
     return "backend " + quote(domain.backend) + " is not in this build";
-  for (const char* key : {"quantize", "lora"})
+  for (const char* key : {"quantize", "lora", "chat_template"})
     if (!members.text(key).empty()) return quote(key) + " is not in this build";
   return "";
 }
@@ -138,7 +138,6 @@ Status read_generation(const Members& members, Domain& domain) {
   if (domain.top_p == 0.f) domain.top_p = 1.f;  // the older files write 0 for "not set"
   domain.top_k = members.maybe<int32_t>("top_k");
   domain.system_prompt = members.maybe<std::string>("system_prompt");
-  domain.chat_template = members.text("chat_template");
   domain.preload = members.flag("preload");
   domain.pin = members.flag("pin");
   domain.kv_cache_type = lower(members.text("kv_cache_type"));

@@ -3,6 +3,7 @@
 // kept by domain and shown. The keys are in runtime/domain_keys.h.
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,6 +12,7 @@
 #include "base/json.h"
 #include "base/result.h"
 #include "runtime/settings.h"
+#include "text/chat_template.h"
 
 namespace localai::runtime {
 
@@ -26,8 +28,8 @@ struct Domain {
   std::optional<float> temperature, top_p;
   std::optional<int32_t> top_k;
   std::optional<std::string> system_prompt;
-  std::string chat_template;  // source or path; "" is the model's own
-  std::string kv_cache_type;  // "", "f16", "f32"
+  std::shared_ptr<const text::ChatTemplate> compiled_template;  // null: the model's own
+  std::string kv_cache_type;                                    // "", "f16", "f32"
   bool preload = false, pin = false;
   Json config;              // the object as read, without secrets
   std::string unsupported;  // what this build cannot do for it; "" when it can answer

@@ -42,8 +42,10 @@ struct LoadedModels {
   uint64_t bytes = 0, budget_bytes = 0;
 };
 
-// Called once from a worker thread before the first event: the decision, or why there is none
-// (kNotFound: unknown model; kExhausted: does not fit the budget; load errors).
+// Called exactly once, from a worker thread and before the first event: the decision, or why there
+// is none (kNotFound: unknown model; kExhausted: does not fit the budget; kUnsupported: the
+// domain's backend is not in this build; kInvalidArgument: bad input, too long a prompt;
+// kCancelled: dropped before; load errors).
 using ReadySink = std::function<void(Result<Resolution>)>;
 
 class Service {
@@ -52,8 +54,10 @@ class Service {
 
   // Resolves `model` (domain id, agent id or its short form, alias, model name, path; "" or "auto":
   // the default domain), loads it if need be, and generates. Returns at once and never blocks;
-  // loading runs on a worker. After on_ready with an error no event follows. Dropping the result
-  // cancels whatever state it is in.
+  // loading runs on a worker. After on_ready with an error no event follows; after a decision,
+  // events follow and the last is Finished or Failed. Dropping the result cancels whatever state it
+  // is in, without waiting: calls that are under way, and Finished (kCancelled), may still come, so
+  // the callbacks own what they use.
   virtual Generation start(std::string model, GenerateRequest request, ReadySink on_ready,
                            GenerateSink sink) = 0;
 

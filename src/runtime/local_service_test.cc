@@ -1,0 +1,321 @@
+#include "runtime/local_service.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <future>
+
+#include "runtime/fake_models.h"
+
+namespace localai::runtime {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::ElementsAre;
+
+// One request, from start() to its end.
+struct Answer {
+  std::promise<Result<Resolution>> ready;
+  std::promise<void> ended;
+  std::mutex mutex;
+  std::string text;
+  std::vector<std::string> events;
+  Generation ticket;
+
+  Result<Resolution> decision() { return ready.get_future().get(); }
+  void wait() { ended.get_future().wait(); }
+  std::vector<std::string> seen() {
+    const std::lock_guard lock(mutex);
+    return events;
+  }
+};
+
+class LocalServiceTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    root_ =
+        fs::path(::testing::TempDir()) /
+        ("service_" + std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()));
+    fs::remove_all(root_);
+    fs::create_directories(root_ / "models");
+    for (const char* name : {"one", "two", "big"})
+      std::ofstream(root_ / "models" / (std::string(name) + ".gguf")) << "x";
+    world_.models["big"].bytes = 5000;
+  }
+  void TearDown() override {
+    service_.reset();
+    fs::remove_all(root_);
+  }
+
+  void make(Settings settings = {}) {
+    ServiceOptions options;
+    settings.cache_bytes_max = 250;
+    auto config = parse_domain_config(kConfig, root_ / "domains.json", settings,
+                                      [](std::string_view) { return std::nullopt; });
+    ASSERT_TRUE(config.ok()) << config.error().message;
+    options.config = std::move(*config);
+    options.settings = std::move(settings);
+    options.resolver.models_dir = root_ / "models";
+    service_ =
+        std::make_unique<LocalService>(std::move(options), std::make_unique<FakeOpener>(world_));
+  }
+
+  std::shared_ptr<Answer> start(const std::string& model, GenerateRequest request = {}) {
+    auto answer = std::make_shared<Answer>();
+    // The ticket keeps the sinks alive: they must not keep the ticket.
+    const std::weak_ptr<Answer> weak = answer;
+    answers_.push_back(answer);
+    answer->ticket = service_->start(
+        model, std::move(request),
+        [weak](Result<Resolution> decision) {
+          if (const auto self = weak.lock()) self->ready.set_value(std::move(decision));
+        },
+        [weak](GenerateEvent event) {
+          const auto self = weak.lock();
+          if (!self) return;
+          const std::lock_guard lock(self->mutex);
+          constexpr const char* kNames[] = {"started", "token", "finished", "failed"};
+          self->events.push_back(kNames[event.index()]);
+          if (const auto* delta = std::get_if<TokenDelta>(&event)) self->text += delta->text;
+          if (event.index() >= 2) self->ended.set_value();
+        });
+    return answer;
+  }
+  std::string refusal(const std::string& model, GenerateRequest request = {}) {
+    const auto decision = start(model, std::move(request))->decision();
+    return decision.ok() ? "" : decision.error().message;
+  }
+  std::string decided(const std::string& model) {
+    const auto decision = start(model)->decision();
+    if (!decision.ok()) return decision.error().message;
+    return decision->domain + "|" + decision->model + "|" + decision->backend + "|" +
+           decision->route;
+  }
+
+  static constexpr std::string_view kConfig = R"({"domains": {
+    "general": {"model_path": "one.gguf", "temperature": 0.25, "max_tokens": 7, "stop": ["END"],
+                "top_k": 3, "context_length": 4096, "system_prompt": "Be kind."},
+    "0x3579-VectorAgent": {"model_path": "models/one.gguf", "agent_id": "vector"},
+    "two": {"model_name": "two", "aliases": ["second"]},
+    "remote": {"backend_type": "hf-transformers", "model_name": "phi"},
+    "lost": {"model_path": "gone.gguf"},
+    "wide": {"model_path": "big.gguf"},
+    "broken": {"temperature": "hot"}},
+    "layer_mapping": {"layer1": {"Team": ["two"]}}})";
+
+  FakeWorld world_;
+  fs::path root_;
+  std::vector<std::shared_ptr<Answer>> answers_;
+  std::unique_ptr<LocalService> service_;
+};
+
+TEST_F(LocalServiceTest, NamesAreLookedUpInTheDocumentedOrder) {
+  make();
+  EXPECT_EQ(decided("general"), "general|one|gguf|explicit");
+  EXPECT_EQ(decided("auto"), "general|one|gguf|default");
+  EXPECT_EQ(decided(""), "general|one|gguf|default");
+  EXPECT_EQ(decided("0x3579-VectorAgent"), "0x3579-VectorAgent|one|gguf|explicit");
+  EXPECT_EQ(decided("vector"), "0x3579-VectorAgent|one|gguf|explicit");
+  EXPECT_EQ(decided("0x3579"), "0x3579-VectorAgent|one|gguf|explicit");
+  EXPECT_EQ(decided("second"), "two|two|gguf|explicit");
+  EXPECT_EQ(decided("two"), "two|two|gguf|explicit") << "a domain comes before a model";
+  EXPECT_EQ(decided("one"), "|one|gguf|explicit");
+  EXPECT_EQ(decided("models/one.gguf"), "|one|gguf|explicit");
+  EXPECT_EQ(decided("nosuch"), "model 'nosuch': no domain, model or path of that name");
+}
+
+TEST_F(LocalServiceTest, WhatCannotAnswerSaysWhy) {
+  make();
+  EXPECT_EQ(refusal("remote"), "domain 'remote': backend 'hf-transformers' is not in this build");
+  EXPECT_EQ(refusal("lost"),
+            "domain 'lost': model_path: 'gone.gguf': no GGUF file or safetensors "
+            "folder of that path in " +
+                root_.string() + ", ., " + (root_ / "models").string());
+  EXPECT_EQ(refusal("wide"),
+            "model 'big' needs 1 MiB for its weights alone, the budget is 1 MiB "
+            "(MODEL_CACHE_MAX_MEMORY_MB); nothing else is loaded"); nothing "
+            "else is loaded");
+  GenerateRequest request;
+  request.input = std::string("too long");
+  EXPECT_EQ(refusal("one", request), "prompt has 3000 tokens, the context is 2048");
+  EXPECT_EQ(start("remote")->decision().error().code, Code::kUnsupported);
+  EXPECT_EQ(start("nosuch")->decision().error().code, Code::kNotFound);
+}
+
+TEST_F(LocalServiceTest, APathFromAClientStaysBelowTheRoots) {
+  std::ofstream(root_ / "models/../../outside.gguf") << "x";
+  make();
+  EXPECT_EQ(refusal("../outside.gguf"),
+            "model '../outside.gguf': no domain, model or path of that name");
+  EXPECT_EQ(refusal((root_.parent_path() / "outside.gguf").string()),
+            "model '" + (root_.parent_path() / "outside.gguf").string() +
+                "': no domain, model or path of that name");
+  fs::remove(root_.parent_path() / "outside.gguf");
+}
+
+TEST_F(LocalServiceTest, EventsFollowTheDecisionInOrder) {
+  make();
+  const auto answer = start("one");
+  ASSERT_TRUE(answer->decision().ok());
+  answer->wait();
+  EXPECT_EQ(answer->text, "one two three");
+  EXPECT_THAT(answer->seen(), ElementsAre("started", "token", "token", "token", "finished"));
+  EXPECT_EQ(service_->loaded().models[0].in_use, 0u) << "the lease ends with the answer";
+}
+
+TEST_F(LocalServiceTest, DomainsOverOneFileShareOneCopyAndTheLongestContext) {
+  make();
+  for (const char* name : {"general", "0x3579", "one"}) {
+    const auto answer = start(name);
+    ASSERT_TRUE(answer->decision().ok());
+    answer->wait();
+  }
+  EXPECT_EQ(world_.count("start one"), 1);
+  EXPECT_EQ(service_->loaded().models.size(), 1u);
+}
+
+TEST_F(LocalServiceTest, TheDomainFillsInWhatTheRequestLeavesOut) {
+  make();
+  GenerateRequest request;
+  request.sampling.top_k = 9;
+  ChatInput chat;
+  chat.messages = {{{"role", "user"}, {"content", "hi"}}};
+  request.input = chat;
+  start("general", request)->wait();
+  const GenerateRequest seen = world_.last_request;
+  EXPECT_FLOAT_EQ(*seen.sampling.temperature, 0.25f);
+  EXPECT_EQ(seen.sampling.top_k, 9) << "the request wins";
+  EXPECT_EQ(seen.max_tokens, 7u);
+  EXPECT_EQ(seen.context_length, 4096u);
+  EXPECT_THAT(seen.stop, ElementsAre("END"));
+  EXPECT_EQ(dump_json(std::get<ChatInput>(seen.input).messages),
+            R"([{"role":"system","content":"Be kind."},{"role":"user","content":"hi"}])");
+  chat.messages.insert(chat.messages.begin(), Json{{"role", "system"}, {"content", "Be brief."}});
+  request.input = chat;
+  start("general", request)->wait();
+  EXPECT_EQ(std::get<ChatInput>(world_.last_request.input).messages.size(), 2u);
+}
+
+TEST_F(LocalServiceTest, DroppingWhileLoadingCancels) {
+  make();
+  world_.hold(true);
+  const auto answer = start("one");
+  world_.wait([&] { return world_.opens_waiting == 1; });
+  answer->ticket.reset();
+  world_.hold(false);
+  const auto decision = answer->decision();
+  ASSERT_FALSE(decision.ok());
+  EXPECT_EQ(decision.error().code, Code::kCancelled);
+  EXPECT_EQ(world_.count("generate one"), 0);
+}
+
+TEST_F(LocalServiceTest, DroppingWhileGeneratingStopsTheBackend) {
+  world_.models["one"].answers = false;
+  make();
+  const auto answer = start("one");
+  ASSERT_TRUE(answer->decision().ok());
+  EXPECT_EQ(service_->loaded().models[0].in_use, 1u);
+  answer->ticket.reset();
+  answer->wait();
+  EXPECT_EQ(world_.generations_cancelled, 1);
+  EXPECT_EQ(service_->loaded().models[0].in_use, 0u);
+}
+
+TEST_F(LocalServiceTest, AModelThatGeneratesIsNotUnloadedForAnother) {
+  world_.models["one"].answers = false;
+  world_.models["two"].bytes = 200;
+  make();
+  const auto answer = start("one");
+  ASSERT_TRUE(answer->decision().ok());
+  EXPECT_THAT(refusal("two"), ::testing::EndsWith("loaded: one 1 MiB (in use)"));
+  answer->ticket.reset();
+  answer->wait();
+  EXPECT_TRUE(start("two")->decision().ok());
+}
+
+TEST_F(LocalServiceTest, StoppingWhileRequestsAreInEveryStateAnswersAll) {
+  world_.models["one"].answers = false;
+  make();
+  const auto generating = start("one");
+  ASSERT_TRUE(generating->decision().ok());
+  world_.hold(true);
+  const auto loading = start("two");
+  world_.wait([&] { return world_.opens_waiting == 1; });
+  const auto queued = start("big");
+  std::thread release([&] { world_.hold(false); });
+  service_.reset();
+  release.join();
+  generating->wait();
+  EXPECT_EQ(loading->decision().error().code, Code::kCancelled);
+  EXPECT_EQ(queued->decision().error().code, Code::kCancelled);
+}
+
+TEST_F(LocalServiceTest, ManyClientsThatComeAndGo) {
+  make();
+  std::vector<std::jthread> clients;
+  for (uint32_t client = 0; client < 8; ++client)
+    clients.emplace_back([&, client] {
+      for (uint32_t i = 0; i < 50; ++i) {
+        auto decision = std::make_shared<std::promise<bool>>();
+        auto end = std::make_shared<std::promise<void>>();
+        Generation ticket =
+            service_->start((client + i) % 2 == 0 ? "general" : "two", {},
+                            [=](const Result<Resolution>& made) { decision->set_value(made.ok()); },
+                            [=](const GenerateEvent& event) {
+                              if (event.index() >= 2) end->set_value();
+                            });
+        if (i % 3 == 0) ticket.reset();
+        if (decision->get_future().get()) end->get_future().wait();
+      }
+    });
+  clients.clear();
+  for (const LoadedEntry& model : service_->loaded().models) EXPECT_EQ(model.in_use, 0u);
+}
+
+TEST_F(LocalServiceTest, PreloadAndEagerLoadingLoadAtStart) {
+  Settings settings;
+  settings.preload = {"two", "nosuch"};
+  make(settings);
+  world_.wait([&] { return std::count(world_.log.begin(), world_.log.end(), "start two") == 1; });
+  EXPECT_EQ(world_.count("open one"), 0);
+  Settings eager;
+  eager.lazy_loading = false;
+  make(eager);
+  world_.wait([&] { return std::count(world_.log.begin(), world_.log.end(), "start one") == 1; });
+}
+
+TEST_F(LocalServiceTest, ListsDomainsFirstThenModels) {
+  make();
+  start("two")->wait();
+  std::vector<std::string> lines;
+  for (const ModelEntry& entry : service_->models())
+    lines.push_back(entry.id + " " + entry.kind + " " + entry.backend +
+                    (entry.loaded ? " loaded" : ""));
+  EXPECT_THAT(lines, ElementsAre("general domain gguf", "0x3579-VectorAgent domain gguf",
+                                 "two domain safetensors loaded", "remote domain hf-transformers",
+                                 "lost domain gguf", "wide domain gguf", "big model gguf",
+                                 "one model gguf"));
+}
+
+TEST_F(LocalServiceTest, TheDomainListServesBothKindsOfClient) {
+  make();
+  const Json list = service_->domains();
+  EXPECT_EQ(list["object"], "list");
+  EXPECT_EQ(list["default_domain"], "general");
+  EXPECT_EQ(list["data"].size(), 6u);
+  EXPECT_EQ(list["data"][0]["id"], "general");
+  EXPECT_EQ(list["data"][0]["max_tokens"], 7);
+  EXPECT_EQ(list["data"][1]["config"]["agent_id"], "vector");
+  EXPECT_EQ(list["data"][2]["layer"], "layer1");
+  EXPECT_EQ(list["data"][3]["available"], false);
+  EXPECT_EQ(list["domains"]["general"]["config"]["model_path"], "one.gguf");
+  EXPECT_EQ(list["errors"][0]["domain"], "broken");
+  auto one = service_->domain("0x3579");
+  ASSERT_TRUE(one.ok());
+  EXPECT_EQ((*one)["id"], "0x3579-VectorAgent");
+  EXPECT_EQ(service_->domain("x").error().message, "domain 'x': no domain of that name");
+}
+
+}  // namespace
+}  // namespace localai::runtime

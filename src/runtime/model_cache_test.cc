@@ -1,0 +1,234 @@
+#include "runtime/model_cache.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <future>
+#include <random>
+
+#include "runtime/fake_models.h"
+
+namespace localai::runtime {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using Lease = ModelCache::Lease;
+
+constexpr uint64_t kMiB = 1u << 20;
+
+class ModelCacheTest : public ::testing::Test {
+ protected:
+  void make(uint64_t budget) {
+    CacheOptions options;
+    options.budget_bytes = budget;
+    options.now = [this] { return std::chrono::steady_clock::time_point(clock_.load()); };
+    cache_ = std::make_unique<ModelCache>(std::make_unique<FakeOpener>(world_), std::move(options));
+  }
+  static ModelSource source(const std::string& name, bool pin = false) {
+    ModelSource out;
+    out.path = "/models/" + name;
+    out.name = name;
+    out.pin = pin;
+    return out;
+  }
+  std::future<Result<Lease>> ask(const ModelSource& what, std::stop_token stop = {}) {
+    auto promise = std::make_shared<std::promise<Result<Lease>>>();
+    auto future = promise->get_future();
+    cache_->acquire(what, std::move(stop),
+                    [promise](Result<Lease> lease) { promise->set_value(std::move(lease)); });
+    return future;
+  }
+  Result<Lease> get(const std::string& name) { return ask(source(name)).get(); }
+  std::string failure(const std::string& name) {
+    const auto lease = get(name);
+    return lease.ok() ? "" : lease.error().message;
+  }
+  std::vector<std::string> held() {
+    std::vector<std::string> out;
+    for (const LoadedEntry& model : cache_->loaded().models) out.push_back(model.id);
+    return out;
+  }
+  void size(const std::string& name, uint64_t bytes) {
+    const std::lock_guard lock(world_.mutex);
+    world_.models[name].bytes = bytes;
+  }
+  void advance(std::chrono::milliseconds step) { clock_ = clock_.load() + step; }
+
+  FakeWorld world_;
+  std::atomic<std::chrono::steady_clock::duration> clock_{std::chrono::hours(1)};
+  std::unique_ptr<ModelCache> cache_;  // last: it uses the others
+};
+
+TEST_F(ModelCacheTest, AHundredRequestsLoadAModelOnce) {
+  make(1000);
+  world_.hold(true);
+  std::vector<std::future<Result<Lease>>> waiting;
+  for (int i = 0; i < 100; ++i) waiting.push_back(ask(source("a")));
+  world_.hold(false);
+  std::vector<Result<Lease>> leases;
+  for (auto& future : waiting) leases.push_back(future.get());
+  for (const auto& lease : leases) ASSERT_TRUE(lease.ok()) << lease.error().message;
+  EXPECT_EQ(world_.count("open a"), 1);
+  EXPECT_EQ(cache_->loaded().models[0].in_use, 100u);
+  leases.clear();
+  EXPECT_EQ(cache_->loaded().models[0].in_use, 0u);
+}
+
+TEST_F(ModelCacheTest, AModelThatCanNeverFitIsRefusedWithTheFigures) {
+  make(300 * kMiB);
+  size("small", 100 * kMiB);
+  size("big", 301 * kMiB);
+  EXPECT_EQ(failure("big"),
+            "model 'big' needs 301 MiB, the budget is 300 MiB (MODEL_CACHE_MAX_MEMORY_MB); nothing "
+            "else is loaded");
+  ASSERT_TRUE(get("small").ok());
+  EXPECT_EQ(failure("big"),
+            "model 'big' needs 301 MiB, the budget is 300 MiB (MODEL_CACHE_MAX_MEMORY_MB); loaded: "
+            "small 100 MiB");
+  EXPECT_THAT(held(), ElementsAre("small")) << "a refusal unloads nobody";
+  EXPECT_EQ(get("big").error().code, Code::kExhausted);
+}
+
+TEST_F(ModelCacheTest, AModelWhoseFileAloneIsTooBigIsNotEvenOpened) {
+  make(100);
+  size("big", 202);
+  EXPECT_FALSE(get("big").ok());
+  EXPECT_EQ(world_.count("open big"), 0);
+}
+
+TEST_F(ModelCacheTest, TheLeastRecentlyUsedIdleModelMakesRoom) {
+  make(300);
+  for (const char* name : {"a", "b", "c"}) ASSERT_TRUE(get(name).ok());
+  ASSERT_TRUE(get("a").ok());  // b is now the oldest
+  ASSERT_TRUE(get("d").ok());
+  EXPECT_THAT(held(), ElementsAre("a", "c", "d"));
+  EXPECT_EQ(cache_->loaded().bytes, 300u);
+  EXPECT_LE(world_.bytes_peak, 300u);
+}
+
+TEST_F(ModelCacheTest, AModelInUseOrPinnedIsNeverUnloaded) {
+  make(200 * kMiB);
+  for (const char* name : {"a", "b", "c"}) size(name, 100 * kMiB);
+  auto used = get("a");
+  ASSERT_TRUE(used.ok());
+  ASSERT_TRUE(ask(source("b", true)).get().ok());
+  EXPECT_EQ(failure("c"),
+            "model 'c' needs 50 MiB for its weights alone, the budget is 200 MiB "
+            "(MODEL_CACHE_MAX_MEMORY_MB); loaded: a 100 MiB (in use), b 100 MiB (pinned)");
+  used = cancelled("dropped");  // the lease goes
+  EXPECT_TRUE(get("c").ok());
+  EXPECT_THAT(held(), ElementsAre("b", "c"));
+}
+
+TEST_F(ModelCacheTest, AFailedLoadIsRememberedAndTriedAgainLater) {
+  make(1000);
+  {
+    const std::lock_guard lock(world_.mutex);
+    world_.models["bad"].open_error = corrupt("bad.gguf: magic is 0");
+  }
+  EXPECT_EQ(failure("bad"), "bad.gguf: magic is 0");
+  EXPECT_EQ(failure("bad"), "bad.gguf: magic is 0");
+  EXPECT_EQ(world_.count("open bad"), 1);
+  EXPECT_TRUE(get("good").ok()) << "others are not held up";
+  advance(std::chrono::milliseconds(2000));
+  EXPECT_FALSE(get("bad").ok());
+  EXPECT_EQ(world_.count("open bad"), 2);
+  advance(std::chrono::milliseconds(2000));  // the second time it waits twice as long
+  EXPECT_FALSE(get("bad").ok());
+  EXPECT_EQ(world_.count("open bad"), 2);
+  advance(std::chrono::milliseconds(2000));
+  {
+    const std::lock_guard lock(world_.mutex);
+    world_.models["bad"].open_error.reset();
+  }
+  EXPECT_TRUE(get("bad").ok());
+  EXPECT_EQ(cache_->loaded().bytes, 200u);
+}
+
+TEST_F(ModelCacheTest, AnExceptionFailsOneLoadOnly) {
+  make(1000);
+  {
+    const std::lock_guard lock(world_.mutex);
+    world_.models["a"].throws = true;
+  }
+  EXPECT_EQ(failure("a"), "model 'a': out of memory while loading");
+  EXPECT_TRUE(get("b").ok());
+}
+
+TEST_F(ModelCacheTest, ALoadThatNobodyWaitsForIsGivenUp) {
+  make(1000);
+  world_.hold(true);
+  std::stop_source stop;
+  auto waiting = ask(source("a"), stop.get_token());
+  world_.wait([&] { return world_.opens_waiting == 1; });
+  stop.request_stop();
+  world_.hold(false);
+  const auto lease = waiting.get();
+  ASSERT_FALSE(lease.ok());
+  EXPECT_EQ(lease.error().code, Code::kCancelled);
+  EXPECT_EQ(world_.count("start a"), 0);
+  EXPECT_EQ(cache_->loaded().bytes, 0u);
+  EXPECT_TRUE(get("a").ok()) << "a cancelled load is no failure";
+}
+
+TEST_F(ModelCacheTest, OneWaiterThatGivesUpDoesNotCancelTheOthers) {
+  make(1000);
+  world_.hold(true);
+  std::stop_source stop;
+  auto first = ask(source("a"), stop.get_token());
+  auto second = ask(source("a"));
+  world_.wait([&] { return world_.opens_waiting == 1; });
+  stop.request_stop();
+  world_.hold(false);
+  EXPECT_EQ(first.get().error().code, Code::kCancelled);
+  const auto lease = second.get();
+  ASSERT_TRUE(lease.ok());
+  EXPECT_EQ(cache_->loaded().models[0].in_use, 1u);
+}
+
+TEST_F(ModelCacheTest, StoppingAnswersEveryoneWhoWaits) {
+  make(1000);
+  world_.hold(true);
+  auto loading = ask(source("a"));
+  auto queued = ask(source("b"));
+  world_.wait([&] { return world_.opens_waiting == 1; });
+  std::thread release([&] { world_.hold(false); });
+  cache_.reset();
+  release.join();
+  const auto outcome = loading.get();
+  EXPECT_TRUE(outcome.ok() || outcome.error().code == Code::kCancelled);
+  EXPECT_EQ(queued.get().error().message, "the server is stopping");
+}
+
+// Random traces from many threads: the budget holds at every moment, as the fakes themselves count
+// it, and every lease is of the model that was asked for.
+TEST_F(ModelCacheTest, TheBudgetHoldsUnderManyThreads) {
+  make(350);
+  for (int i = 0; i < 6; ++i) size("m" + std::to_string(i), 40 + 30 * static_cast<uint64_t>(i));
+  std::atomic<int> granted{0}, refused{0};
+  {
+    std::vector<std::jthread> clients;
+    for (uint32_t seed = 0; seed < 8; ++seed)
+      clients.emplace_back([&, seed] {
+        std::mt19937 random(seed);
+        for (int i = 0; i < 100; ++i) {
+          auto lease = get("m" + std::to_string(random() % 6));
+          (lease.ok() ? granted : refused) += 1;
+          if (lease.ok()) {
+            EXPECT_EQ(lease->backend().kind(), "gguf");
+          }
+          if (random() % 2 == 0) std::this_thread::yield();
+        }
+      });
+  }
+  EXPECT_EQ(granted + refused, 800);
+  EXPECT_GT(granted, 0);
+  EXPECT_LE(world_.bytes_peak, 350u);
+  EXPECT_LE(cache_->loaded().bytes, 350u);
+  for (const LoadedEntry& model : cache_->loaded().models) EXPECT_EQ(model.in_use, 0u);
+}
+
+}  // namespace
+}  // namespace localai::runtime

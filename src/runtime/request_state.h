@@ -1,0 +1,48 @@
+#pragma once
+// One request on its way: waiting for its model, then generating. Keeps the model's lease until the
+// last event, keeps events back until the decision was reported, and survives being dropped in any
+// of these states.
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <stop_token>
+
+#include "runtime/model_cache.h"
+#include "runtime/service.h"
+
+namespace localai::runtime {
+
+// Thread-safe. `on_ready` is called once; with a Resolution, events follow and end with Finished or
+// Failed.
+class RequestState : public std::enable_shared_from_this<RequestState> {
+ public:
+  RequestState(ReadySink on_ready, GenerateSink sink)
+      : on_ready_(std::move(on_ready)), sink_(std::move(sink)) {}
+
+  [[nodiscard]] std::stop_token stop_token() const { return stop_.get_token(); }
+  [[nodiscard]] bool cancelled() const { return stop_.stop_requested(); }
+  void cancel();
+
+  // Hands the request to the leased model. On a worker thread, at most once.
+  void run(ModelCache::Lease lease, Resolution resolution, GenerateRequest request);
+  // Ends the request with an error: as the decision, or as an event when that was already reported.
+  void fail(Error error);
+
+ private:
+  void on_event(GenerateEvent event);
+  void deliver(GenerateEvent event);
+  void deliver_pending();
+
+  std::stop_source stop_;
+  ReadySink on_ready_;
+  GenerateSink sink_;
+  std::mutex mutex_;
+  bool ready_reported_ = false;
+  bool ended_ = false;                 // Finished or Failed was delivered
+  bool open_ = false;                  // events go straight through
+  std::deque<GenerateEvent> pending_;  // events from before that
+  Generation generation_;
+  std::optional<ModelCache::Lease> lease_;
+};
+
+}  // namespace localai::runtime

@@ -1,0 +1,109 @@
+#include "runtime/resolver.h"
+
+#include <algorithm>
+
+namespace localai::runtime {
+namespace {
+
+namespace fs = std::filesystem;
+
+template <class Match>
+const Domain* first(const DomainConfig& config, Match match) {
+  const auto found = std::find_if(config.domains.begin(), config.domains.end(), match);
+  return found == config.domains.end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+Resolver::Resolver(DomainConfig config, ResolverOptions options)
+    : config_(std::move(config)),
+      options_(std::move(options)),
+      catalog_(config_.file.empty() ? fs::path() : fs::absolute(config_.file).parent_path(),
+               options_.models_dir) {
+  for (const Domain& domain : config_.domains) {
+    const auto path = model_of(domain);
+    domain_files_.push_back(path.ok() && domain.unsupported.empty() ? canonical_path(*path)
+                                                                    : fs::path());
+  }
+}
+
+const Domain* Resolver::find_domain(const std::string& name) const {
+  if (name.empty()) return nullptr;
+  if (const Domain* domain = config_.find(name)) return domain;
+  if (const Domain* domain = first(config_, [&](const Domain& d) { return d.agent_id == name; }))
+    return domain;
+  if (const Domain* domain =
+          first(config_, [&](const Domain& d) { return short_agent_id(d.id) == name; }))
+    return domain;
+  return first(config_, [&](const Domain& d) {
+    return std::find(d.aliases.begin(), d.aliases.end(), name) != d.aliases.end();
+  });
+}
+
+Result<fs::path> Resolver::model_of(const Domain& domain) const {
+  const std::string where = "domain '" + domain.id + "'";
+  if (!domain.model_path.empty()) {
+    auto path = catalog_.find_path(domain.model_path);
+    if (path.ok() || domain.model_name.empty()) {
+      LAI_TRY(fs::path found, std::move(path), where + ": model_path");
+      return found;
+    }
+  }
+  LAI_TRY(fs::path found, catalog_.find_name(domain.model_name), where + ": model_name");
+  return found;
+}
+
+Result<fs::path> Resolver::find_model(const std::string& name) const {
+  auto by_name = catalog_.find_name(name);
+  if (by_name.ok()) return by_name;
+  auto by_path = catalog_.find_path(name);
+  if (by_path.ok() && (options_.any_path || catalog_.contains(*by_path))) return by_path;
+  return not_found("model '" + name + "': no domain, model or path of that name");
+}
+
+// The engine's settings belong to the file: the longest context that a domain over it asks for.
+ModelSource Resolver::source_for(const fs::path& path) const {
+  ModelSource source;
+  source.path = canonical_path(path);
+  source.name = model_name_of(path);
+  source.engine = options_.engine;
+  uint32_t context = 0;
+  for (size_t i = 0; i < config_.domains.size(); ++i) {
+    if (domain_files_[i] != source.path) continue;
+    const Domain& domain = config_.domains[i];
+    context = std::max(context, domain.context_length.value_or(kDefaultContext));
+    source.pin = source.pin || domain.pin;
+    if (!source.engine.kv_dtype && !domain.kv_cache_type.empty())
+      source.engine.kv_dtype = domain.kv_cache_type == "f32" ? DType::kF32 : DType::kF16;
+  }
+  if (source.engine.context_length == 0)
+    source.engine.context_length = context == 0 ? kDefaultContext : context;
+  return source;
+}
+
+Result<Target> Resolver::resolve(const std::string& name) const {
+  Target target;
+  const bool route = name.empty() || name == "auto";
+  if (route && config_.default_domain.empty())
+    return not_found("no model was named, and no domain is configured to answer by default");
+  target.domain = find_domain(route ? config_.default_domain : name);
+  target.resolution.route = route ? "default" : "explicit";
+  fs::path path;
+  if (target.domain != nullptr) {
+    target.resolution.domain = target.domain->id;
+    if (!target.domain->unsupported.empty())
+      return unsupported("domain '" + target.domain->id + "': " + target.domain->unsupported);
+    path = domain_files_[static_cast<size_t>(target.domain - config_.domains.data())];
+    if (path.empty()) {
+      LAI_TRY(path, model_of(*target.domain));
+    }
+  } else {
+    LAI_TRY(path, find_model(name));
+  }
+  target.source = source_for(path);
+  target.resolution.model = target.source.name;
+  target.resolution.backend = model_format(path);
+  return target;
+}
+
+}  // namespace localai::runtime
