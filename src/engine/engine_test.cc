@@ -218,12 +218,19 @@ TEST(Engine, AShortPromptDoesNotWaitForALongOne) {
   options.prefill_chunk = 16;
   const auto engine = make_engine(options, model);
   Recorder long_one, short_one;
-  const auto a = engine->submit(greedy(prompt_of(900, 1), 2), long_one.sink());
-  const auto b = engine->submit(greedy(prompt_of(8, 2), 2), short_one.sink());
+  std::vector<std::string> ended;  // on the engine's thread, in order
+  const auto noting = [&ended](Recorder& recorder, const char* name) {
+    return [&ended, name, sink = recorder.sink()](Event event) {
+      if (!std::holds_alternative<TextEvent>(event)) ended.emplace_back(name);
+      sink(std::move(event));
+    };
+  };
+  const auto a = engine->submit(greedy(prompt_of(900, 1), 2), noting(long_one, "long"));
+  const auto b = engine->submit(greedy(prompt_of(8, 2), 2), noting(short_one, "short"));
   door.open();
   short_one.wait();
-  EXPECT_FALSE(long_one.done());
   long_one.wait();
+  EXPECT_EQ(ended, (std::vector<std::string>{"short", "long"}));
   EXPECT_EQ(long_one.tokens_, FakeModel::expected_answer(prompt_of(900, 1), 2));
 }
 
