@@ -19,9 +19,15 @@ struct Program {
 };
 
 void add_bench(CLI::App& app, Program& program);
+void add_chat(CLI::App& app, Program& program);
+void add_domains(CLI::App& app, Program& program);
 void add_generate(CLI::App& app, Program& program);
 void add_inspect(CLI::App& app, Program& program);
+void add_list(CLI::App& app, Program& program);
 void add_logits(CLI::App& app, Program& program);
+void add_run(CLI::App& app, Program& program);
+void add_serve(CLI::App& app, Program& program);
+void add_show(CLI::App& app, Program& program);
 void add_template(CLI::App& app, Program& program);
 void add_tokenize(CLI::App& app, Program& program);
 

@@ -2,20 +2,25 @@
 
 #include <system_error>
 
+#include "cli/service_options.h"
+#include "runtime/resolver.h"
+
 namespace localai::cli {
 
 Result<std::filesystem::path> find_model(const std::string& name,
                                          const std::filesystem::path& models_dir) {
-  namespace fs = std::filesystem;
-  std::error_code ignored;
   if (name.empty()) return invalid("no model was named");
-  for (const fs::path& path : {fs::path(name), models_dir / name, models_dir / (name + ".gguf")})
-    if (fs::exists(path, ignored)) return path;
-  fs::recursive_directory_iterator entry(models_dir, ignored), end;
-  for (; !ignored && entry != end; entry.increment(ignored))
-    if (entry->path().stem() == name && entry->path().extension() == ".gguf") return entry->path();
-  return not_found("model '" + name + "': no such file, and nothing of that name in " +
-                   models_dir.string() + " (try `localai list`)");
+  // What can only be a path needs no config, so a broken one does not stand in its way.
+  std::error_code ignored;
+  if (name.find('/') != name.npos && std::filesystem::exists(name, ignored))
+    return std::filesystem::path(name);
+  ServiceArguments arguments;
+  arguments.models_dir = models_dir.string();
+  LAI_TRY(runtime::ServiceOptions options, service_options(arguments));
+  options.resolver.any_path = true;
+  const runtime::Resolver resolver(std::move(options.config), options.resolver);
+  LAI_TRY(const runtime::Target target, resolver.resolve(name));
+  return target.source.path;
 }
 
 }  // namespace localai::cli

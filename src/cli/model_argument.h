@@ -7,8 +7,8 @@
 
 namespace localai::cli {
 
-// A path as given, then below `models_dir`, then a file or directory there whose name (without
-// ".gguf") is `name`. Errors: kNotFound, naming the model and what was tried.
+// Domain id, agent id, alias, model name, path: through the same resolver as requests, with the
+// default config file. Errors: kNotFound and what else the resolver says, naming the model.
 Result<std::filesystem::path> find_model(const std::string& name,
                                          const std::filesystem::path& models_dir = "models");
 

@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <csignal>
 #include <mutex>
 #include <thread>
 
@@ -561,6 +562,20 @@ TEST(ServerListen, NamesWhatIsWrong) {
   ASSERT_FALSE(second.ok());
   EXPECT_EQ(second.error().message, "cannot listen on 127.0.0.1:" + std::to_string(options.port) +
                                         ": Address already in use");
+}
+
+TEST(ServerSignals, ASignalEndsAnIdleServer) {
+  ServerOptions options;
+  options.port = 0;
+  options.handle_signals = true;
+  for (int round = 0; round < 20; ++round) {
+    auto server = Server::listen(options, [](Request, const std::shared_ptr<Sink>&) {});
+    ASSERT_TRUE(server.ok());
+    std::thread serving([&] { (*server)->run(); });
+    ::kill(::getpid(), round % 2 == 0 ? SIGTERM : SIGINT);
+    serving.join();
+    EXPECT_TRUE((*server)->draining());
+  }
 }
 
 TEST(ServerListen, SpeaksIpv6) {

@@ -543,7 +543,7 @@ class AsioServer final : public Server {
   }
 
   asio::awaitable<void> wait_for_signals() {
-    for (;;) {
+    while (!over_) {  // a drain with nothing to wait for is over before the next wait begins
       auto [error, number] = co_await signals_.async_wait(kUse);
       if (error) co_return;
       if (!core_.draining) {
@@ -573,6 +573,7 @@ class AsioServer final : public Server {
   }
 
   void stop_waiting() {
+    over_ = true;
     error_code ignored;
     timer_.cancel();
     signals_.cancel(ignored);
@@ -585,6 +586,7 @@ class AsioServer final : public Server {
   tcp::acceptor acceptor_;
   asio::signal_set signals_;
   asio::steady_timer timer_;
+  bool over_ = false;  // touched on strand_ only
   uint16_t port_ = 0;
   std::string url_;
 };

@@ -80,7 +80,7 @@ class FakeBackend final : public Backend {
   Result<Generation> generate(GenerateRequest request, GenerateSink sink) override {
     const auto* text = std::get_if<std::string>(&request.input);
     if (text != nullptr && *text == "too long")
-      return invalid("prompt has 3000 tokens, the context is 2048");
+      return Error{Code::kContextLength, "prompt has 3000 tokens, the context is 2048"};
     {
       const std::lock_guard lock(world_.mutex);
       world_.last_request = request;

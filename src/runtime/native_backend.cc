@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <random>
 
 #include "runtime/model_catalog.h"
@@ -147,8 +148,8 @@ class NativeBackend final : public Backend {
     const uint32_t limit =
         request.context_length == 0 ? context : std::min(request.context_length, context);
     if (prompt_tokens >= limit)
-      return invalid("prompt has " + std::to_string(prompt_tokens) + " tokens, the context is " +
-                     std::to_string(limit));
+      return Error{Code::kContextLength, "prompt has " + std::to_string(prompt_tokens) +
+                                             " tokens, the context is " + std::to_string(limit)};
     const auto room = static_cast<uint32_t>(limit - prompt_tokens);
     return std::min(request.max_tokens.value_or(room), room);
   }
@@ -162,8 +163,10 @@ class NativePrepared final : public PreparedModel {
   NativePrepared(engine::LoadedModel model, engine::EngineOptions options)
       : model_(std::move(model)), options_(std::move(options)) {
     const models::ModelInfo& info = model_.model->info();
+    const uint64_t state = engine::Engine::predicted_state_bytes(*model_.model, options_);
+    // What create() would refuse needs nothing; it says itself what is wrong.
     bytes_ = info.weights_mapped_bytes + info.weights_private_bytes +
-             engine::Engine::predicted_state_bytes(*model_.model, options_);
+             (state == std::numeric_limits<uint64_t>::max() ? 0 : state);
   }
   [[nodiscard]] uint64_t bytes() const override { return bytes_; }
   Result<std::unique_ptr<Backend>> start() override {

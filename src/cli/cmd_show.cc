@@ -1,0 +1,84 @@
+// localai show MODEL [--json]: everything known of one model without touching its weights.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <memory>
+
+#include "cli/command.h"
+#include "cli/service_options.h"
+#include "engine/engine.h"
+
+namespace localai::cli {
+namespace {
+
+struct ShowArguments : ServiceArguments {
+  std::string model;
+  bool json = false;
+};
+
+Json describe(const engine::LoadedModel& model, const runtime::Target& target) {
+  const models::ModelInfo& info = model.model->info();
+  const text::VocabularySpec& vocabulary = model.tokenizer->spec();
+  Json out = {{"model", target.source.name},
+              {"path", target.source.path.string()},
+              {"format", model.checkpoint->format()},
+              {"architecture", info.architecture},
+              {"name", info.name},
+              {"parameters", info.parameters},
+              {"layers", info.layers},
+              {"hidden_size", info.hidden},
+              {"vocabulary", info.vocab_size},
+              {"context_length", info.context_length},
+              {"weight_types", info.weight_types},
+              {"weights_mapped_bytes", info.weights_mapped_bytes},
+              {"weights_private_bytes", info.weights_private_bytes}};
+  out["state_bytes"] = engine::Engine::predicted_state_bytes(*model.model, target.source.engine);
+  const bool sentence_piece = vocabulary.kind == text::TokenizerKind::kSentencePieceBpe;
+  out["tokenizer"] = sentence_piece ? "SentencePiece BPE" : "byte-level BPE";
+  out["chat_template"] = !model.chat_template.empty();
+  if (target.domain != nullptr)
+    out["domain"] = {{"id", target.domain->id},
+                     {"name", target.domain->name},
+                     {"system_prompt", target.domain->system_prompt.value_or("")}};
+  return out;
+}
+
+void print_flat(const Json& object, const std::string& prefix) {
+  for (const auto& [key, value] : object.items()) {
+    if (value.is_object())
+      print_flat(value, prefix + key + ".");
+    else
+      fmt::print("{:24} {}\n", prefix + key,
+                 value.is_string() ? value.get<std::string>() : dump_json(value));
+  }
+}
+
+Status show(const ShowArguments& arguments) {
+  LAI_TRY(runtime::ServiceOptions options, service_options(arguments));
+  options.resolver.any_path = true;
+  const runtime::Resolver resolver(std::move(options.config), options.resolver);
+  LAI_TRY(const runtime::Target target, resolver.resolve(arguments.model));
+  LAI_TRY(const engine::LoadedModel model, engine::load_model(target.source.path, {}));
+  const Json out = describe(model, target);
+  if (arguments.json)
+    std::cout << dump_json(out, 1) << std::endl;
+  else
+    print_flat(out, "");
+  return Ok{};
+}
+
+}  // namespace
+
+void add_show(CLI::App& app, Program& program) {
+  auto arguments = std::make_shared<ShowArguments>();
+  CLI::App* command = app.add_subcommand("show", "Show everything known of one model");
+  command->add_option("model", arguments->model, "domain, alias, model name or path")->required();
+  add_config_options(*command, *arguments);
+  command->add_flag("--json", arguments->json, "print one JSON object");
+  command->callback([arguments, &program] {
+    program.run = [arguments]() -> Status { return show(*arguments); };
+  });
+}
+
+}  // namespace localai::cli

@@ -1,0 +1,26 @@
+#pragma once
+// The flags and files that every command over the service shares: config, environment, models.
+#include <string>
+
+#include "base/result.h"
+#include "runtime/local_service.h"
+
+namespace CLI {
+class App;
+}
+
+namespace localai::cli {
+
+struct ServiceArguments {
+  std::string config;  // "": DOMAIN_CONFIG_PATH, else config/domains.json where there is one
+  std::string models_dir = "models";
+  uint32_t threads = 0;
+};
+void add_config_options(CLI::App& command, ServiceArguments& arguments);   // --config, --models-dir
+void add_service_options(CLI::App& command, ServiceArguments& arguments);  // and --threads
+
+// Reads the environment and the config. Bad domains are logged, not fatal; a file that cannot be
+// read is an error.
+Result<runtime::ServiceOptions> service_options(const ServiceArguments& arguments);
+
+}  // namespace localai::cli
