@@ -8,6 +8,7 @@
 
 #include "cli/command.h"
 #include "cli/service_options.h"
+#include "runtime/domain_keys.h"
 #include "runtime/native_backend.h"
 
 namespace localai::cli {
@@ -110,6 +111,12 @@ Status check_domains(const ListArguments& arguments) {
   return invalid(config.file.string() + ": " + std::to_string(config.errors.size()) + " errors");
 }
 
+Status print_schema(const ListArguments& arguments) {
+  (void)arguments;  // the schema is of the format, not of one file
+  std::cout << dump_json(runtime::domain_config_schema(), 2) << std::endl;
+  return Ok{};
+}
+
 }  // namespace
 
 void add_list(CLI::App& app, Program& program) {
@@ -123,7 +130,8 @@ void add_list(CLI::App& app, Program& program) {
 }
 
 void add_domains(CLI::App& app, Program& program) {
-  CLI::App* domains = app.add_subcommand("domains", "List or check the configured domains");
+  CLI::App* domains =
+      app.add_subcommand("domains", "List or check the configured domains, or print their schema");
   domains->require_subcommand(1);
   const auto add = [&](const char* name, const char* help, Status (*work)(const ListArguments&)) {
     auto arguments = std::make_shared<ListArguments>();
@@ -137,6 +145,7 @@ void add_domains(CLI::App& app, Program& program) {
   add("list", "The domains of the config file", list_domains);
   add("check", "What is wrong with the config file; fails when a domain is unusable",
       check_domains);
+  add("schema", "The JSON Schema of a config file", print_schema);
 }
 
 }  // namespace localai::cli
