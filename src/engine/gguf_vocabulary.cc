@@ -10,7 +10,6 @@
 namespace localai::engine {
 namespace {
 
-using formats::GgufArray;
 using formats::GgufFile;
 using text::AddedToken;
 using text::PreTokenizerStep;

@@ -124,13 +124,13 @@ Status GgufReader::read_metadata() {
       return corrupt(which + " has " + text(key.size()) + " bytes, over the limit of " +
                      text(kKeyBytesMax));
     const std::string where = "key " + quote(key);
-    if (key.find('\0') != key.npos) return corrupt(where + " holds a NUL byte");
+    if (key.find('\0') != std::string_view::npos) return corrupt(where + " holds a NUL byte");
     LAI_TRY(const auto id, cursor_.number<uint32_t>("value type"), where);
     LAI_TRY(const GgufType type, value_type(id), where);
-    LAI_TRY(GgufValue value, read_value(type), where);
+    LAI_TRY(const GgufValue value, read_value(type), where);
     if (!file_.index_.emplace(key, file_.metadata_.size()).second)
       return corrupt(where + " stands twice in the metadata");
-    file_.metadata_.push_back({key, type, std::move(value)});
+    file_.metadata_.push_back({key, type, value});
   }
   return Ok{};
 }
@@ -233,7 +233,8 @@ Status GgufReader::read_tensor_infos() {
       return corrupt(which + " has " + text(name.size()) + " bytes, over the limit of " +
                      text(kTensorNameBytesMax));
     const std::string where = "tensor " + quote(name);
-    if (name.find('\0') != name.npos) return corrupt(where + ": the name holds a NUL byte");
+    if (name.find('\0') != std::string_view::npos)
+      return corrupt(where + ": the name holds a NUL byte");
     TensorPlace place;
     place.index = i;
     LAI_TRY(NamedTensor tensor, read_tensor_info(place), where);

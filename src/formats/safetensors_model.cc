@@ -30,8 +30,9 @@ Result<Json> read_config(const fs::path& directory) {
 
 // Only a name in the index's own directory: the index is untrusted.
 bool is_plain_file_name(std::string_view name) {
-  return !name.empty() && name.find_first_of(std::string_view("/\\\0", 3)) == name.npos &&
-         name.find("..") == name.npos && name.ends_with(".safetensors");
+  return !name.empty() &&
+         name.find_first_of(std::string_view("/\\\0", 3)) == std::string_view::npos &&
+         name.find("..") == std::string_view::npos && name.ends_with(".safetensors");
 }
 
 struct Index {

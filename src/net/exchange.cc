@@ -153,13 +153,14 @@ void Exchange::on_writable(std::function<void()> callback) {
 }
 
 void Exchange::on_end(std::function<void(EndReason)> callback) {
-  std::optional<EndReason> ended;
-  {
-    const std::lock_guard lock(mutex_);
-    ended = ended_;
-    if (!ended) on_end_ = std::move(callback);
+  std::unique_lock lock(mutex_);
+  if (!ended_) {
+    on_end_ = std::move(callback);
+    return;
   }
-  if (ended) callback(*ended);
+  const EndReason ended = *ended_;
+  lock.unlock();
+  callback(ended);
 }
 
 Exchange::Output Exchange::take() {

@@ -1,5 +1,7 @@
 #include "runtime/domain_config.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cctype>
 #include <map>
@@ -203,8 +205,9 @@ void apply_layer_mapping(DomainConfig& config, const Json& domains) {
       for (const Json& id : ids) {
         const auto text = id.get<std::string>();
         if (!domains.contains(text))
-          config.warnings.push_back({"", "layer_mapping: " + layer + "." + team +
-                                             " names the unknown domain " + quote(text)});
+          config.warnings.push_back(
+              {"", fmt::format("layer_mapping: {}.{} names the unknown domain {}", layer, team,
+                               quote(text))});
         for (Domain& domain : config.domains) {
           if (domain.id != text) continue;
           if (domain.layer.empty()) domain.layer = layer;

@@ -79,7 +79,8 @@ void decode(const BlockQ6_K& b, float* y) {
     const size_t n = i / 128, j = (i / 32) % 4, l = i % 32;
     const int low = (b.ql[64 * n + 32 * (j & 1) + l] >> (4 * (j >> 1))) & 15;
     const int high = (b.qh[32 * n + l] >> (2 * j)) & 3;
-    const float scale = d * static_cast<float>(b.scales[8 * n + 2 * j + l / 16]);
+    const size_t sub_block = 8 * n + 2 * j + l / 16;
+    const float scale = d * static_cast<float>(b.scales[sub_block]);
     y[i] = scale * static_cast<float>((low | (high << 4)) - 32);
   }
 }

@@ -33,7 +33,10 @@ struct TensorView {
   // As a matrix [rows, cols]: cols is the last dimension, rows the product of the others.
   [[nodiscard]] uint64_t cols() const { return shape.rank == 0 ? 1 : shape[shape.rank - 1]; }
   [[nodiscard]] uint64_t rows() const { return cols() == 0 ? 0 : shape.elements() / cols(); }
-  [[nodiscard]] uint64_t row_bytes() const { return rows() == 0 ? 0 : bytes / rows(); }
+  [[nodiscard]] uint64_t row_bytes() const {
+    const uint64_t count = rows();
+    return count == 0 ? 0 : bytes / count;
+  }
 };
 
 }  // namespace localai

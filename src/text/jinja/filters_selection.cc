@@ -14,7 +14,7 @@ Result<Value> map_attribute(Runtime& runtime, const std::vector<Value>& items,
     auto value = attribute_path(runtime, item, bound[0]);
     if (!value.ok()) return value;
     const bool replace = bound.given[1] && !bound[1].is(Kind::kNone) && value->is(Kind::kUndefined);
-    out.push_back(replace ? bound[1] : std::move(*value));
+    out.push_back(replace ? bound[1] : *value);
   }
   return runtime.make_iterator(std::move(out));
 }
