@@ -40,7 +40,7 @@ Result<uint64_t> regular_file_size(int fd, const std::filesystem::path& path) {
 }  // namespace
 
 Result<Mapping> Mapping::open(const std::filesystem::path& path) {
-  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (file.fd < 0) return system_error(path, "open");
   LAI_TRY(const uint64_t size, regular_file_size(file.fd, path));
   if (size == 0) return invalid(path.string() + ": the file is empty");
@@ -73,7 +73,7 @@ uint64_t Mapping::resident_bytes() const {
 }
 
 Result<std::string> read_file(const std::filesystem::path& path, uint64_t bytes_max) {
-  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (file.fd < 0) return system_error(path, "open");
   LAI_TRY(const uint64_t size, regular_file_size(file.fd, path));
   if (size > bytes_max)
