@@ -15,7 +15,7 @@ scripts/install-deps.sh --tests
 
 step "python environment"
 venv=build/venv
-requirements=$(sha256sum <tests/requirements.txt)
+requirements=$(cat tests/requirements.txt services/transformers/pyproject.toml | sha256sum)
 if [ "$(cat $venv/.requirements 2>/dev/null)" != "$requirements" ]; then
   rm -rf $venv
   python3 -m venv $venv
@@ -34,7 +34,7 @@ step "tidy"
 if $all; then tools/lint.sh --all; else tools/lint.sh; fi
 
 step "python tests"
-$venv/bin/python -m pytest -q -p no:cacheprovider tests/python
+$venv/bin/python -m pytest -q -p no:cacheprovider tests/python services/transformers/tests
 
 step "ASan + UBSan build and unit tests"
 scripts/build.sh dev all

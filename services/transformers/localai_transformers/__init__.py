@@ -1,0 +1,1 @@
+"""The Transformers backend of localai: an OpenAI-compatible service over torch and transformers."""
