@@ -34,7 +34,10 @@ step "tidy"
 if $all; then tools/lint.sh --all; else tools/lint.sh; fi
 
 step "python tests"
-$venv/bin/python -m pytest -q -p no:cacheprovider tests/python services/transformers/tests
+$venv/bin/python -m pytest -q -p no:cacheprovider tests/python
+
+step "Transformers service"
+PYTHONPATH=services/transformers $venv/bin/python -m pytest -q -p no:cacheprovider services/transformers/tests
 
 step "ASan + UBSan build and unit tests"
 scripts/build.sh dev all
