@@ -29,10 +29,12 @@ struct QueryState {
 
 inline void locate_rows(const AttentionArgs& a, size_t row_bytes, size_t low, size_t high,
                         Chunk& chunk) {
-  for (size_t i = low; i < high; ++i) {
-    const size_t p = chunk.begin + i, block = p / a.block_tokens, row = p % a.block_tokens;
-    chunk.k[i] = a.k_blocks[block] + row * row_bytes;
-    chunk.v[i] = a.v_blocks[block] + row * row_bytes;
+  size_t block = (chunk.begin + low) / a.block_tokens, row = (chunk.begin + low) % a.block_tokens;
+  for (size_t i = low; i < high; ++block, row = 0) {
+    for (; row < a.block_tokens && i < high; ++row, ++i) {
+      chunk.k[i] = a.k_blocks[block] + row * row_bytes;
+      chunk.v[i] = a.v_blocks[block] + row * row_bytes;
+    }
   }
 }
 
@@ -50,7 +52,7 @@ void score_rows(const AttentionArgs& a, const QueryState* queries, const Chunk& 
     for (F& lanes : acc) lanes = zero();
     accumulate_tile<Plain, kQueries>(k, q, a.head_dim, acc);
     float out[kLanes];
-    store(out, reduce_add_each(acc));
+    reduce_tile<kQueries>(acc, out);
     for (size_t i = 0; i < kQueries; ++i)
       for (size_t j = 0; j < valid; ++j) scores[i][p + j] = out[i * kTileRows + j];
   }
@@ -98,18 +100,25 @@ template <class Plain, size_t kQueries, size_t kVectors>
 inline void add_values(const QueryState* queries, const Chunk& chunk, size_t low, size_t high,
                        size_t d, const float (*weights)[kAttentionChunk]) {
   F acc[kQueries][kVectors];
+#pragma GCC unroll 4
   for (size_t i = 0; i < kQueries; ++i)
+#pragma GCC unroll 4
     for (size_t j = 0; j < kVectors; ++j) acc[i][j] = load(queries[i].out + d + j * kLanes);
   for (size_t p = low; p < high; ++p) {
     F v[kVectors];
+#pragma GCC unroll 4
     for (size_t j = 0; j < kVectors; ++j)
       v[j] = Plain::load16(chunk.v[p] + (d + j * kLanes) * Plain::kBytes);
+#pragma GCC unroll 4
     for (size_t i = 0; i < kQueries; ++i) {
       const F w = set1(weights[i][p]);
+#pragma GCC unroll 4
       for (size_t j = 0; j < kVectors; ++j) acc[i][j] = fma(w, v[j], acc[i][j]);
     }
   }
+#pragma GCC unroll 4
   for (size_t i = 0; i < kQueries; ++i)
+#pragma GCC unroll 4
     for (size_t j = 0; j < kVectors; ++j) store(queries[i].out + d + j * kLanes, acc[i][j]);
 }
 

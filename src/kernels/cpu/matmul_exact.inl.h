@@ -11,27 +11,43 @@ inline constexpr size_t kTileRows = 4;
 // K at a time when block weights are unpacked to f32: four rows of it fill 32 KiB of stack.
 inline constexpr size_t kExactSlab = 2048;
 
-// acc[r * 4 + n] += w[n] . x[r] over k elements.
+// acc[r * 4 + n] += w[n] . x[r] over k elements. Unrolled by hand where sums would else live in
+// memory.
 template <class Plain, size_t kRows>
 inline void accumulate_tile(const std::byte* const (&w)[kTileRows], const float* const (&x)[kRows],
                             size_t k, F (&acc)[kLanes]) {
   size_t i = 0;
   for (; i + kLanes <= k; i += kLanes) {
     F wi[kTileRows];
+#pragma GCC unroll 4
     for (size_t n = 0; n < kTileRows; ++n) wi[n] = Plain::load16(w[n] + i * Plain::kBytes);
+#pragma GCC unroll 4
     for (size_t r = 0; r < kRows; ++r) {
       const F xi = load(x[r] + i);
+#pragma GCC unroll 4
       for (size_t n = 0; n < kTileRows; ++n)
         acc[r * kTileRows + n] = fma(wi[n], xi, acc[r * kTileRows + n]);
     }
   }
   if (i == k) return;
+#pragma GCC unroll 4
   for (size_t r = 0; r < kRows; ++r) {
     const F xi = load_part(x[r] + i, k - i);
+#pragma GCC unroll 4
     for (size_t n = 0; n < kTileRows; ++n) {
       const F wi = load_plain_part<Plain>(w[n] + i * Plain::kBytes, k - i);
       acc[r * kTileRows + n] = fma(wi, xi, acc[r * kTileRows + n]);
     }
+  }
+}
+
+// out[i] = the sum of the lanes of acc[i], of the first 4 kRows.
+template <size_t kRows>
+inline void reduce_tile(const F (&acc)[kLanes], float (&out)[kLanes]) {
+  if constexpr (kRows == 1) {
+    for (size_t n = 0; n < kTileRows; ++n) out[n] = reduce_add(acc[n]);
+  } else {
+    store(out, reduce_add_each(acc));
   }
 }
 
@@ -40,7 +56,7 @@ template <size_t kRows>
 inline void store_tile(const MatmulArgs& a, size_t n, size_t valid, size_t r,
                        const F (&acc)[kLanes]) {
   float out[kLanes];
-  store(out, reduce_add_each(acc));
+  reduce_tile<kRows>(acc, out);
   for (size_t i = 0; i < kRows; ++i)
     for (size_t j = 0; j < valid; ++j) a.y[(r + i) * a.ldy + n + j] = out[i * kTileRows + j];
 }

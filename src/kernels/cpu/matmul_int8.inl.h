@@ -196,17 +196,21 @@ void sweep_lines(const MatmulArgs& a, const Lines& lines, size_t b0, size_t bloc
   }
   for (size_t b = 0; b < blocks; ++b) {
     I sum[kRows], sum_high[kRows];
+#pragma GCC unroll 8
     for (size_t i = 0; i < kRows; ++i) {
       sum[i] = Fmt::kOffset != 0 ? broadcast4(&terms[i].low[b]) : iset1(0);
       sum_high[i] = Fmt::kFactors ? broadcast4(&terms[i].high[b]) : iset1(0);
     }
+#pragma GCC unroll 8
     for (size_t g = 0; g < 8; ++g) {
       const I line = iload(lines.codes[b][g]);
+#pragma GCC unroll 8
       for (size_t i = 0; i < kRows; ++i) {
         I& to = Fmt::kFactors && g >= 4 ? sum_high[i] : sum[i];
         to = dot<Fmt::kSigned>(to, line, broadcast4(q[i] + 32 * b + 4 * g));
       }
     }
+#pragma GCC unroll 8
     for (size_t i = 0; i < kRows; ++i)
       acc[i] = add_block<Fmt>(acc[i], lines.scales, b, sum[i], sum_high[i], set1(scale[i][b]),
                               set1(terms[i].sx[b]));
