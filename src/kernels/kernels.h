@@ -72,7 +72,7 @@ struct KernelSet {
   // Indexed by DType; nullptr where the type holds no weights. `exact`: f32 activations, each
   // weight dequantized to f32 exactly as tensor/blocks.h does. `fast`: int8 activations (QuantRows)
   // for block types: per 32 elements an exact int32 dot product, then one f32 multiply-add; for
-  // F32, F16, BF16 weights the same function as exact.
+  // plain numbers (F32, F16, BF16, F8) the same function as exact.
   MatmulFn matmul_exact[kDTypeCount];
   MatmulFn matmul_fast[kDTypeCount];
   // Whether matmul_fast of this type reads xq (true) or x.

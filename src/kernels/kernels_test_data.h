@@ -25,10 +25,12 @@ inline std::vector<const KernelSet*> wide_sets() {
   return sets;
 }
 
-inline const std::vector<DType> kPlainTypes = {DType::kF32, DType::kF16, DType::kBF16};
-inline const std::vector<DType> kBlockTypes = {DType::kQ4_0, DType::kQ4_1, DType::kQ5_0,
-                                               DType::kQ5_1, DType::kQ8_0, DType::kQ4_K,
-                                               DType::kQ5_K, DType::kQ6_K};
+inline const std::vector<DType> kPlainTypes = {DType::kF32, DType::kF16, DType::kBF16,
+                                               DType::kF8_E4M3, DType::kF8_E5M2};
+inline const std::vector<DType> kBlockTypes = {
+    DType::kQ4_0,   DType::kQ4_1,   DType::kQ5_0, DType::kQ5_1, DType::kQ8_0,
+    DType::kQ4_K,   DType::kQ5_K,   DType::kQ6_K, DType::kQ2_K, DType::kQ3_K,
+    DType::kIQ4_NL, DType::kIQ4_XS, DType::kMXFP4};
 inline std::vector<DType> weight_types() {
   std::vector<DType> all = kPlainTypes;
   all.insert(all.end(), kBlockTypes.begin(), kBlockTypes.end());

@@ -116,26 +116,49 @@ TEST(Matmul, SetsGiveTheSameBitsForLongRows) {
   }
 }
 
-// Every byte of the codes and sub-block scales at its extremes; the f16 scales stay finite.
+// How many bytes of float scales a block begins and ends with.
+struct FloatBytes {
+  size_t head, tail;
+};
+FloatBytes float_bytes(DType type) {
+  switch (type) {
+    case DType::kQ2_K:
+      return {0, 4};
+    case DType::kQ3_K:
+    case DType::kQ6_K:
+      return {0, 2};
+    case DType::kMXFP4:
+      return {1, 0};
+    case DType::kQ4_1:
+    case DType::kQ5_1:
+    case DType::kQ4_K:
+    case DType::kQ5_K:
+      return {4, 0};
+    default:
+      return {2, 0};
+  }
+}
+
+// Every byte of the codes and sub-block scales at its extremes, and any bytes at all; the float
+// scales stay finite.
 TEST(Matmul, SetsGiveTheSameBitsForExtremeCodes) {
   Random random(7);
   for (const DType type : kBlockTypes) {
     const size_t k = 512, block = block_of(type), bytes = dtype_info(type).block_bytes;
-    for (const int fill : {0x00, 0x7f, 0x80, 0x88, 0xff}) {
+    const FloatBytes floats = float_bytes(type);
+    constexpr int kAnyBytes = -1;
+    for (const int fill : {0x00, 0x7f, 0x80, 0x88, 0xff, kAnyBytes}) {
       Weights w = make_weights(type, 17, k, random);
       for (size_t n = 0; n < 17; ++n)
         for (size_t b = 0; b < k / block; ++b) {
           std::byte* at = w.storage.data() + 1 + n * w.row_bytes + b * bytes;
-          const size_t head = type == DType::kQ6_K ? 0
-                              : type == DType::kQ4_0 || type == DType::kQ5_0 || type == DType::kQ8_0
-                                  ? 2
-                                  : 4;
-          const size_t tail = type == DType::kQ6_K ? 2 : 0;
-          std::memset(at + head, fill, bytes - head - tail);
+          for (size_t i = floats.head; i < bytes - floats.tail; ++i)
+            at[i] = static_cast<std::byte>(fill == kAnyBytes ? random.below(256) : fill);
         }
       for (const float x : {1.f, -1.f, 0.f})
         for (const size_t rows : {1, 9})
           compare_sets(w, make_activations(rows, k, std::vector<float>(rows * k, x)));
+      compare_sets(w, make_activations(9, k, random.floats(9 * k)));
     }
   }
 }
