@@ -116,11 +116,13 @@ inline Activations make_activations(size_t rows, size_t k, std::vector<float> x,
 // y [rows, w.rows + 3]; columns outside [begin, end) stay at `untouched`.
 inline constexpr float kUntouched = -12345.f;
 inline std::vector<float> run_matmul(const KernelSet& set, bool fast, const Weights& w,
-                                     const Activations& a, size_t begin, size_t end) {
+                                     const Activations& a, size_t begin, size_t end,
+                                     const WeightScales& scales = {}) {
   MatmulArgs args;
   args.weights = w.data();
   args.row_bytes = w.row_bytes;
   args.k = w.k;
+  args.scales = scales;
   args.row_begin = begin;
   args.row_end = end;
   args.rows = a.rows;

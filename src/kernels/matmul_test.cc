@@ -215,6 +215,38 @@ TEST(Matmul, RangesAndBatchesDoNotChangeTheBits) {
       }
 }
 
+// Scales one for all, one a row and one a block: what a matrix of the products q * scale gives.
+TEST(Matmul, ScaledF8IsF32OfTheProducts) {
+  Random random(11);
+  std::vector<const KernelSet*> sets = wide_sets();
+  sets.push_back(&scalar_set());
+  constexpr size_t kRows = 37, kCols = 200;
+  const std::vector<float> values = random.floats(kRows * 7, -3.f, 3.f);
+  const WeightScales layouts[] = {{values.data()},
+                                  {.values = values.data(), .rows = 1, .stride = 1},
+                                  {.values = values.data(), .rows = 16, .cols = 32, .stride = 7}};
+  for (const DType type : {DType::kF8_E4M3, DType::kF8_E5M2})
+    for (const WeightScales& scales : layouts) {
+      const Weights w = make_weights(type, kRows, kCols, random);
+      Weights products = {DType::kF32, kRows, kCols, kCols * 4, {}};
+      products.storage.resize(kRows * kCols * 4 + 1);
+      for (size_t n = 0; n < kRows; ++n) {
+        std::vector<float> row = w.row(n);
+        for (size_t k = 0; k < kCols; ++k)
+          row[k] *= scales.values[n / scales.rows * scales.stride + k / scales.cols];
+        std::memcpy(products.storage.data() + 1 + n * kCols * 4, row.data(), kCols * 4);
+      }
+      for (const size_t rows : {1, 6}) {
+        const Activations a = make_activations(rows, kCols, random.floats(rows * kCols));
+        const std::vector<float> want = run_matmul(scalar_set(), false, products, a, 0, kRows);
+        for (const KernelSet* set : sets)
+          for (const bool fast : {false, true})
+            expect_same_bits(want, run_matmul(*set, fast, w, a, 0, kRows, scales),
+                             label(*set, fast, w, rows));
+      }
+    }
+}
+
 TEST(DequantizeRow, IsTensorDequantizeInEverySet) {
   Random random(10);
   std::vector<const KernelSet*> sets = wide_sets();

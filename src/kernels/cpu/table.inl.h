@@ -27,11 +27,13 @@ constexpr KernelSet make_set(std::string_view name, uint32_t needs) {
   KernelSet set{};
   set.name = name;
   set.needs = needs;
-  set_plain(set, DType::kF32, matmul_plain<PlainF32>, dequantize_plain<PlainF32>);
-  set_plain(set, DType::kF16, matmul_plain<PlainF16>, dequantize_plain<PlainF16>);
-  set_plain(set, DType::kBF16, matmul_plain<PlainBF16>, dequantize_plain<PlainBF16>);
-  set_plain(set, DType::kF8_E4M3, matmul_plain<PlainF8E4M3>, dequantize_plain<PlainF8E4M3>);
-  set_plain(set, DType::kF8_E5M2, matmul_plain<PlainF8E5M2>, dequantize_plain<PlainF8E5M2>);
+  set_plain(set, DType::kF32, matmul_tiles<PlainTile<PlainF32>>, dequantize_plain<PlainF32>);
+  set_plain(set, DType::kF16, matmul_tiles<PlainTile<PlainF16>>, dequantize_plain<PlainF16>);
+  set_plain(set, DType::kBF16, matmul_tiles<PlainTile<PlainBF16>>, dequantize_plain<PlainBF16>);
+  set_plain(set, DType::kF8_E4M3, matmul_tiles<ScaledTile<PlainF8E4M3>>,
+            dequantize_plain<PlainF8E4M3>);
+  set_plain(set, DType::kF8_E5M2, matmul_tiles<ScaledTile<PlainF8E5M2>>,
+            dequantize_plain<PlainF8E5M2>);
   set_blocks<BlockQ4_0, 32>(set, DType::kQ4_0);
   set_blocks<BlockQ4_1, 32>(set, DType::kQ4_1);
   set_blocks<BlockQ5_0, 32>(set, DType::kQ5_0);
