@@ -130,11 +130,14 @@ void attention(benchmark::State& state, const KernelSet* set, size_t head_dim, s
 
 void register_all() {
   const Shape shapes[] = {
-      {DType::kQ4_1, 1536, 576},  {DType::kQ4_1, 576, 1536},  {DType::kQ8_0, 49152, 576},
-      {DType::kQ5_0, 2048, 640},  {DType::kQ8_0, 32768, 640}, {DType::kQ4_K, 640, 2048},
-      {DType::kQ6_K, 640, 2048},  {DType::kQ4_0, 2048, 2048}, {DType::kQ5_1, 2048, 2048},
-      {DType::kQ5_K, 2048, 2048}, {DType::kBF16, 1536, 576},  {DType::kF32, 1536, 576},
-      {DType::kF16, 1536, 576},
+      {DType::kQ4_1, 1536, 576},   {DType::kQ4_1, 576, 1536},     {DType::kQ8_0, 49152, 576},
+      {DType::kQ5_0, 2048, 640},   {DType::kQ8_0, 32768, 640},    {DType::kQ4_K, 640, 2048},
+      {DType::kQ6_K, 640, 2048},   {DType::kQ4_0, 2048, 2048},    {DType::kQ5_1, 2048, 2048},
+      {DType::kQ5_K, 2048, 2048},  {DType::kBF16, 1536, 576},     {DType::kF32, 1536, 576},
+      {DType::kF16, 1536, 576},    {DType::kQ4_K, 2048, 2048},    {DType::kQ2_K, 2048, 2048},
+      {DType::kQ3_K, 2048, 2048},  {DType::kIQ4_NL, 2048, 2048},  {DType::kIQ4_XS, 2048, 2048},
+      {DType::kMXFP4, 2048, 2048}, {DType::kF8_E4M3, 2048, 2048}, {DType::kF8_E5M2, 2048, 2048},
+      {DType::kBF16, 2048, 2048},
   };
   const uint32_t cpu = cpu_features();
   for (const KernelSet* set : kernel_sets()) {

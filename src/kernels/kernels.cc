@@ -27,7 +27,7 @@ std::string known_names() {
 }  // namespace
 
 bool KernelSet::fast_uses_quant_rows(DType weights) {
-  return weights != DType::kF32 && weights != DType::kF16 && weights != DType::kBF16;
+  return dtype_info(weights).block_elements > 1;
 }
 
 std::span<const KernelSet* const> kernel_sets() { return kSets; }

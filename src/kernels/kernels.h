@@ -28,12 +28,20 @@ struct QuantRows {
   const int16_t* sum16 = nullptr;  // [rows, k/16], sum of the codes of each 16
 };
 
+// Scales of F8 weights: w[n, k] = q[n, k] * values[n / rows * stride + k / cols], rounded to f32.
+struct WeightScales {
+  const float* values = nullptr;            // null: w = q
+  size_t rows = SIZE_MAX, cols = SIZE_MAX;  // weights that share a scale; cols a multiple of 16
+  size_t stride = 0;                        // scales of one group of rows
+};
+
 // One matrix product y[r, n] = sum_k w[n, k] * x[r, k] for n in [row_begin, row_end), r < rows.
 // W rows are in file layout (row_bytes apart). k a multiple of the type's block.
 struct MatmulArgs {
   const std::byte* weights = nullptr;  // row 0 of W; any alignment
   size_t row_bytes = 0;
   size_t k = 0;
+  WeightScales scales;                // F8 only
   size_t row_begin = 0, row_end = 0;  // rows of W = columns of y
   size_t rows = 0;                    // of x and y
   const float* x = nullptr;           // exact: [rows, ldx]
@@ -72,7 +80,7 @@ struct KernelSet {
   // Indexed by DType; nullptr where the type holds no weights. `exact`: f32 activations, each
   // weight dequantized to f32 exactly as tensor/blocks.h does. `fast`: int8 activations (QuantRows)
   // for block types: per 32 elements an exact int32 dot product, then one f32 multiply-add; for
-  // F32, F16, BF16 weights the same function as exact.
+  // plain numbers (F32, F16, BF16, F8) the same function as exact.
   MatmulFn matmul_exact[kDTypeCount];
   MatmulFn matmul_fast[kDTypeCount];
   // Whether matmul_fast of this type reads xq (true) or x.

@@ -46,8 +46,8 @@ TEST(KernelSets, HaveEveryKernelForEveryWeightType) {
   for (const KernelSet* set : kernel_sets())
     for (size_t i = 0; i < kDTypeCount; ++i) {
       const auto type = static_cast<DType>(i);
-      const bool weights = dtype_info(type).block_elements > 1 || type == DType::kF32 ||
-                           type == DType::kF16 || type == DType::kBF16;
+      const bool integers = type >= DType::kI8 && type <= DType::kBool;
+      const bool weights = !integers && type != DType::kF64 && type != DType::kQ8_K;
       EXPECT_EQ(set->matmul_exact[i] != nullptr, weights) << set->name << dtype_name(type);
       EXPECT_EQ(set->matmul_fast[i] != nullptr, weights) << set->name << dtype_name(type);
       EXPECT_EQ(set->dequantize_row[i] != nullptr, weights) << set->name << dtype_name(type);

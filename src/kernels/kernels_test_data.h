@@ -25,10 +25,12 @@ inline std::vector<const KernelSet*> wide_sets() {
   return sets;
 }
 
-inline const std::vector<DType> kPlainTypes = {DType::kF32, DType::kF16, DType::kBF16};
-inline const std::vector<DType> kBlockTypes = {DType::kQ4_0, DType::kQ4_1, DType::kQ5_0,
-                                               DType::kQ5_1, DType::kQ8_0, DType::kQ4_K,
-                                               DType::kQ5_K, DType::kQ6_K};
+inline const std::vector<DType> kPlainTypes = {DType::kF32, DType::kF16, DType::kBF16,
+                                               DType::kF8_E4M3, DType::kF8_E5M2};
+inline const std::vector<DType> kBlockTypes = {
+    DType::kQ4_0,   DType::kQ4_1,   DType::kQ5_0, DType::kQ5_1, DType::kQ8_0,
+    DType::kQ4_K,   DType::kQ5_K,   DType::kQ6_K, DType::kQ2_K, DType::kQ3_K,
+    DType::kIQ4_NL, DType::kIQ4_XS, DType::kMXFP4};
 inline std::vector<DType> weight_types() {
   std::vector<DType> all = kPlainTypes;
   all.insert(all.end(), kBlockTypes.begin(), kBlockTypes.end());
@@ -114,11 +116,13 @@ inline Activations make_activations(size_t rows, size_t k, std::vector<float> x,
 // y [rows, w.rows + 3]; columns outside [begin, end) stay at `untouched`.
 inline constexpr float kUntouched = -12345.f;
 inline std::vector<float> run_matmul(const KernelSet& set, bool fast, const Weights& w,
-                                     const Activations& a, size_t begin, size_t end) {
+                                     const Activations& a, size_t begin, size_t end,
+                                     const WeightScales& scales = {}) {
   MatmulArgs args;
   args.weights = w.data();
   args.row_bytes = w.row_bytes;
   args.k = w.k;
+  args.scales = scales;
   args.row_begin = begin;
   args.row_end = end;
   args.rows = a.rows;

@@ -116,26 +116,49 @@ TEST(Matmul, SetsGiveTheSameBitsForLongRows) {
   }
 }
 
-// Every byte of the codes and sub-block scales at its extremes; the f16 scales stay finite.
+// How many bytes of float scales a block begins and ends with.
+struct FloatBytes {
+  size_t head, tail;
+};
+FloatBytes float_bytes(DType type) {
+  switch (type) {
+    case DType::kQ2_K:
+      return {0, 4};
+    case DType::kQ3_K:
+    case DType::kQ6_K:
+      return {0, 2};
+    case DType::kMXFP4:
+      return {1, 0};
+    case DType::kQ4_1:
+    case DType::kQ5_1:
+    case DType::kQ4_K:
+    case DType::kQ5_K:
+      return {4, 0};
+    default:
+      return {2, 0};
+  }
+}
+
+// Every byte of the codes and sub-block scales at its extremes, and any bytes at all; the float
+// scales stay finite.
 TEST(Matmul, SetsGiveTheSameBitsForExtremeCodes) {
   Random random(7);
   for (const DType type : kBlockTypes) {
     const size_t k = 512, block = block_of(type), bytes = dtype_info(type).block_bytes;
-    for (const int fill : {0x00, 0x7f, 0x80, 0x88, 0xff}) {
+    const FloatBytes floats = float_bytes(type);
+    constexpr int kAnyBytes = -1;
+    for (const int fill : {0x00, 0x7f, 0x80, 0x88, 0xff, kAnyBytes}) {
       Weights w = make_weights(type, 17, k, random);
       for (size_t n = 0; n < 17; ++n)
         for (size_t b = 0; b < k / block; ++b) {
           std::byte* at = w.storage.data() + 1 + n * w.row_bytes + b * bytes;
-          const size_t head = type == DType::kQ6_K ? 0
-                              : type == DType::kQ4_0 || type == DType::kQ5_0 || type == DType::kQ8_0
-                                  ? 2
-                                  : 4;
-          const size_t tail = type == DType::kQ6_K ? 2 : 0;
-          std::memset(at + head, fill, bytes - head - tail);
+          for (size_t i = floats.head; i < bytes - floats.tail; ++i)
+            at[i] = static_cast<std::byte>(fill == kAnyBytes ? random.below(256) : fill);
         }
       for (const float x : {1.f, -1.f, 0.f})
         for (const size_t rows : {1, 9})
           compare_sets(w, make_activations(rows, k, std::vector<float>(rows * k, x)));
+      compare_sets(w, make_activations(9, k, random.floats(9 * k)));
     }
   }
 }
@@ -190,6 +213,38 @@ TEST(Matmul, RangesAndBatchesDoNotChangeTheBits) {
                            y, label(*set, fast, w, 1));
         }
       }
+}
+
+// Scales one for all, one a row and one a block: what a matrix of the products q * scale gives.
+TEST(Matmul, ScaledF8IsF32OfTheProducts) {
+  Random random(11);
+  std::vector<const KernelSet*> sets = wide_sets();
+  sets.push_back(&scalar_set());
+  constexpr size_t kRows = 37, kCols = 200;
+  const std::vector<float> values = random.floats(kRows * 7, -3.f, 3.f);
+  const WeightScales layouts[] = {{values.data()},
+                                  {.values = values.data(), .rows = 1, .stride = 1},
+                                  {.values = values.data(), .rows = 16, .cols = 32, .stride = 7}};
+  for (const DType type : {DType::kF8_E4M3, DType::kF8_E5M2})
+    for (const WeightScales& scales : layouts) {
+      const Weights w = make_weights(type, kRows, kCols, random);
+      Weights products = {DType::kF32, kRows, kCols, kCols * 4, {}};
+      products.storage.resize(kRows * kCols * 4 + 1);
+      for (size_t n = 0; n < kRows; ++n) {
+        std::vector<float> row = w.row(n);
+        for (size_t k = 0; k < kCols; ++k)
+          row[k] *= scales.values[n / scales.rows * scales.stride + k / scales.cols];
+        std::memcpy(products.storage.data() + 1 + n * kCols * 4, row.data(), kCols * 4);
+      }
+      for (const size_t rows : {1, 6}) {
+        const Activations a = make_activations(rows, kCols, random.floats(rows * kCols));
+        const std::vector<float> want = run_matmul(scalar_set(), false, products, a, 0, kRows);
+        for (const KernelSet* set : sets)
+          for (const bool fast : {false, true})
+            expect_same_bits(want, run_matmul(*set, fast, w, a, 0, kRows, scales),
+                             label(*set, fast, w, rows));
+      }
+    }
 }
 
 TEST(DequantizeRow, IsTensorDequantizeInEverySet) {

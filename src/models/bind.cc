@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "models/f8_scales.h"
 #include "tensor/blocks.h"
 
 namespace localai::models {
@@ -116,8 +117,20 @@ class Binder {
            .cols = view.cols(),
            .row_bytes = view.row_bytes(),
            .matmul = matmul,
-           .quantized_input = fast && kernels::KernelSet::fast_uses_quant_rows(view.dtype)};
+           .quantized_input = fast && kernels::KernelSet::fast_uses_quant_rows(view.dtype),
+           .scales = {}};
     weights_.parameters += view.shape.elements();
+    return set_scales(name, view, out);
+  }
+
+  Status set_scales(const std::string& name, const TensorView& view, Matrix& out) {
+    LAI_TRY(auto found, read_f8_scales(checkpoint_, name, view));
+    if (!found) return Ok{};
+    if (&out == &weights_.embedding)
+      return fail(Code::kUnsupported, found->tensor, "scales of an embedding are not supported");
+    seen_.insert(found->tensor);
+    out.scales = std::move(found->scales);
+    weights_.private_bytes += out.scales.values.size() * sizeof(float);
     return Ok{};
   }
 
@@ -135,10 +148,11 @@ class Binder {
     return Ok{};
   }
 
-  // Buffers that some exporters write and no model reads.
+  // Buffers that some exporters write and no model reads; scales of activations that are not
+  // quantized to F8 here.
   static bool is_known_buffer(std::string_view name) {
     for (const std::string_view tail :
-         {".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias"})
+         {".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias", ".input_scale"})
       if (name.ends_with(tail)) return true;
     return false;
   }

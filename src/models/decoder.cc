@@ -39,6 +39,7 @@ void matmul(const Matrix& matrix, const ActivationRows& input, size_t rows, size
   input.bind(args);
   args.weights = matrix.data;
   args.row_bytes = matrix.row_bytes;
+  args.scales = matrix.weight_scales();
   args.row_begin = begin;
   args.row_end = end;
   args.rows = rows;

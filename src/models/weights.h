@@ -9,6 +9,12 @@
 
 namespace localai::models {
 
+// Scales of an F8 matrix, as kernels::WeightScales.
+struct MatrixScales {
+  std::vector<float> values;  // empty: none
+  size_t rows = SIZE_MAX, cols = SIZE_MAX, stride = 0;
+};
+
 // A Linear weight [rows, cols] = [out, in] in file layout, with the kernel chosen for its type.
 struct Matrix {
   const std::byte* data = nullptr;  // null: this model has no such matrix
@@ -16,6 +22,12 @@ struct Matrix {
   size_t rows = 0, cols = 0, row_bytes = 0;
   kernels::MatmulFn matmul = nullptr;
   bool quantized_input = false;  // matmul reads int8 rows, not f32 ones
+  MatrixScales scales;           // F8 only
+
+  [[nodiscard]] kernels::WeightScales weight_scales() const {
+    if (scales.values.empty()) return {};
+    return {scales.values.data(), scales.rows, scales.cols, scales.stride};
+  }
 };
 
 // A private f32 copy: norm weights (with Gemma's +1 added), biases. Empty: not there.

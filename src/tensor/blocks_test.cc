@@ -70,6 +70,10 @@ TEST(Dequantize, MatchesTheReferenceVectors) {
       {DType::kQ4_K, {{0, .5f}, {2, .25f}}, {157.75f, -12.75f, 64.75f, 142.25f}, 27220, 3786420},
       {DType::kQ5_K, {{0, .5f}, {2, .25f}}, {405.75f, -12.75f, 312.75f, 142.25f}, 58108, 8013724},
       {DType::kQ6_K, {{208, .5f}}, {-715.5f, 848, 291.5f, -265}, 2306, 392210},
+      {DType::kQ2_K, {{80, .5f}, {82, .25f}}, {16.5f, 0, 5.5f, 11}, 1029.5, 121565},
+      {DType::kQ3_K, {{108, .5f}}, {40.5f, -54, 13.5f, -27}, 479, 88572.5},
+      {DType::kIQ4_NL, {{0, .5f}}, {-17.5f, 12.5f, 56.5f, -24.5f}, -128.5, -3459.5},
+      {DType::kIQ4_XS, {{0, .5f}}, {32.5f, -.5f, -34.5f, 41.5f}, -5502.5, -1045567},
   };
   for (const DecodeCase& c : cases) {
     const DTypeInfo& info = dtype_info(c.dtype);
@@ -92,6 +96,40 @@ TEST(Dequantize, MatchesTheReferenceVectors) {
   }
 }
 
+TEST(Dequantize, TypesWithoutHalfFloats) {
+  std::vector<uint8_t> block(sizeof(BlockMXFP4));
+  for (size_t i = 0; i < block.size(); ++i) block[i] = static_cast<uint8_t>(37 * i + 11);
+  const auto decode = [&](DType dtype) {
+    std::vector<float> y(dtype_info(dtype).block_elements);
+    dequantize(dtype, block.data(), y.data(), y.size());
+    return y;
+  };
+  block[0] = 127;
+  const std::vector<float> fp4 = decode(DType::kMXFP4);
+  double sum = 0, weighted = 0;
+  for (size_t i = 0; i < fp4.size(); ++i) {
+    sum += fp4[i];
+    weighted += static_cast<double>(i + 1) * fp4[i];
+  }
+  EXPECT_EQ(std::vector<float>(fp4.begin(), fp4.begin() + 4), (std::vector<float>{0, 3, -1, -6}));
+  EXPECT_EQ(sum, 12.5);
+  EXPECT_EQ(weighted, 319);
+  block[1] = 1;  // element 0: the smallest value, half of 2^(e - 127)
+  for (const int e : {0, 1, 2, 127, 254, 255}) {
+    block[0] = static_cast<uint8_t>(e);
+    EXPECT_EQ(decode(DType::kMXFP4)[0], std::ldexp(1.f, e - 128)) << e;
+  }
+
+  BlockQ8_K activations{};
+  activations.d = .5f;
+  activations.qs[0] = -128;
+  activations.qs[255] = 3;
+  std::vector<float> y(256);
+  dequantize(DType::kQ8_K, &activations, y.data(), y.size());
+  EXPECT_EQ(y[0], -64.f);
+  EXPECT_EQ(y[255], 1.5f);
+}
+
 struct EncodeCase {
   DType dtype;
   uint32_t crc;
@@ -109,6 +147,12 @@ TEST(Quantize, BytesAreThoseOfGgml) {
       {DType::kQ4_K, 0x3878a063, 0x67180d24, .0324},
       {DType::kQ5_K, 0xe82350fe, 0x2b141f24, .0163},
       {DType::kQ6_K, 0xefd63e01, 0x40431403, .00792},
+      {DType::kQ2_K, 0xf812987a, 0xbddcdeff, .146},
+      {DType::kQ3_K, 0x4fa1faad, 0xb6cd92a0, .0696},
+      {DType::kQ8_K, 0xb70ed4ea, 0xd79a003c, .00245},
+      {DType::kIQ4_NL, 0x8ef9b599, 0xaf9f2079, .0392},
+      {DType::kIQ4_XS, 0x30aeb83c, 0x540c0c3f, .0384},
+      {DType::kMXFP4, 0xae02dcc2, 0x7c7719d5, .0893},
   };
   const std::vector<float> x = test_values(256);
   for (const EncodeCase& c : cases) {
@@ -129,9 +173,11 @@ TEST(Quantize, BytesAreThoseOfGgml) {
   }
 }
 
-constexpr DType kFloatAndBlockTypes[] = {DType::kF32,  DType::kF16,  DType::kBF16, DType::kF64,
-                                         DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1,
-                                         DType::kQ8_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
+constexpr DType kFloatAndBlockTypes[] = {
+    DType::kF32,    DType::kF16,    DType::kBF16,  DType::kF64,     DType::kQ4_0,
+    DType::kQ4_1,   DType::kQ5_0,   DType::kQ5_1,  DType::kQ8_0,    DType::kQ4_K,
+    DType::kQ5_K,   DType::kQ6_K,   DType::kQ2_K,  DType::kQ3_K,    DType::kQ8_K,
+    DType::kIQ4_NL, DType::kIQ4_XS, DType::kMXFP4, DType::kF8_E4M3, DType::kF8_E5M2};
 
 TEST(Quantize, ZerosStayZeroAndBlocksAreIndependent) {
   std::vector<float> x(1024, 0.f);
@@ -165,7 +211,9 @@ TEST(Quantize, TakesInfinitiesNansAndHugeValues) {
       dequantize(dtype, bytes.data(), y.data(), y.size());
       // A block of 32 without the special value is not touched by it, where blocks are that small.
       if (dtype_info(dtype).block_elements > 32) continue;
-      for (size_t i = 128; i < 256; ++i) EXPECT_NEAR(y[i], x[i], 0.2) << dtype_name(dtype);
+      // MXFP4 saturates: between 6 and 8 in its units, here 1/8.
+      const double bound = dtype == DType::kMXFP4 ? 0.25 : 0.2;
+      for (size_t i = 128; i < 256; ++i) EXPECT_NEAR(y[i], x[i], bound) << dtype_name(dtype);
     }
   }
 }

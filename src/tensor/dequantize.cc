@@ -14,6 +14,21 @@ ScaleMin unpack_scale_min(const uint8_t scales[12], size_t k) {
           static_cast<uint8_t>((scales[k + 4] >> 4) | ((scales[k] >> 6) << 4))};
 }
 
+int unpack_scale(const BlockQ3_K& block, size_t k) {
+  const int low = k < 8 ? block.scales[k] & 15 : block.scales[k - 8] >> 4;
+  return (low | ((block.scales[8 + k % 4] >> (2 * (k / 4))) & 3) << 4) - 32;
+}
+
+int unpack_scale(const BlockIQ4_XS& block, size_t k) {
+  const int low = (block.scales_l[k / 2] >> (4 * (k & 1))) & 15;
+  return (low | ((block.scales_h >> (2 * k)) & 3) << 4) - 32;
+}
+
+float e8m0_half_to_f32(uint8_t e) {
+  const uint32_t bits = e < 2 ? 0x00200000u << e : static_cast<uint32_t>(e - 1) << 23;
+  return __builtin_bit_cast(float, bits);
+}
+
 namespace {
 
 // Element j (0..31) of 16 bytes of nibbles: 0..15 low, 16..31 high.
@@ -85,6 +100,52 @@ void decode(const BlockQ6_K& b, float* y) {
   }
 }
 
+// The two low bits of element 128 n + 32 j + l of a Q2_K or Q3_K block.
+int two_bits(const uint8_t qs[64], size_t i) {
+  return (qs[32 * (i / 128) + i % 32] >> (2 * (i / 32 % 4))) & 3;
+}
+
+void decode(const BlockQ2_K& b, float* y) {
+  const float d = f16_to_f32(b.d), dmin = f16_to_f32(b.dmin);
+  for (size_t i = 0; i < 256; ++i) {
+    const uint8_t s = b.scales[i / 16];
+    const float scale = d * static_cast<float>(s & 15), min = dmin * static_cast<float>(s >> 4);
+    y[i] = scale * static_cast<float>(two_bits(b.qs, i)) - min;
+  }
+}
+
+void decode(const BlockQ3_K& b, float* y) {
+  const float d = f16_to_f32(b.d);
+  for (size_t i = 0; i < 256; ++i) {
+    const int high = (b.hmask[i % 32] >> (i / 32)) & 1;
+    const float scale = d * static_cast<float>(unpack_scale(b, i / 16));
+    y[i] = scale * static_cast<float>((two_bits(b.qs, i) | (high << 2)) - 4);
+  }
+}
+
+void decode(const BlockQ8_K& b, float* y) {
+  for (size_t i = 0; i < 256; ++i) y[i] = b.d * static_cast<float>(b.qs[i]);
+}
+
+void decode(const BlockIQ4_NL& b, float* y) {
+  const float d = f16_to_f32(b.d);
+  for (size_t j = 0; j < 32; ++j) y[j] = d * static_cast<float>(kIq4Values[nibble(b.qs, j)]);
+}
+
+void decode(const BlockIQ4_XS& b, float* y) {
+  const float d = f16_to_f32(b.d);
+  for (size_t k = 0; k < 8; ++k) {
+    const float scale = d * static_cast<float>(unpack_scale(b, k));
+    for (size_t j = 0; j < 32; ++j)
+      y[32 * k + j] = scale * static_cast<float>(kIq4Values[nibble(b.qs + 16 * k, j)]);
+  }
+}
+
+void decode(const BlockMXFP4& b, float* y) {
+  const float d = e8m0_half_to_f32(b.e);
+  for (size_t j = 0; j < 32; ++j) y[j] = d * static_cast<float>(kFp4Values[nibble(b.qs, j)]);
+}
+
 template <class Block>
 void decode_blocks(const void* blocks, float* out, size_t count, size_t elements) {
   const auto* at = static_cast<const std::byte*>(blocks);
@@ -137,6 +198,22 @@ void dequantize(DType dtype, const void* blocks, float* out, size_t count) {
       return decode_blocks<BlockQ5_K>(blocks, out, count, elements);
     case DType::kQ6_K:
       return decode_blocks<BlockQ6_K>(blocks, out, count, elements);
+    case DType::kQ2_K:
+      return decode_blocks<BlockQ2_K>(blocks, out, count, elements);
+    case DType::kQ3_K:
+      return decode_blocks<BlockQ3_K>(blocks, out, count, elements);
+    case DType::kQ8_K:
+      return decode_blocks<BlockQ8_K>(blocks, out, count, elements);
+    case DType::kIQ4_NL:
+      return decode_blocks<BlockIQ4_NL>(blocks, out, count, elements);
+    case DType::kIQ4_XS:
+      return decode_blocks<BlockIQ4_XS>(blocks, out, count, elements);
+    case DType::kMXFP4:
+      return decode_blocks<BlockMXFP4>(blocks, out, count, elements);
+    case DType::kF8_E4M3:
+      return decode_numbers<uint8_t>(blocks, out, count, f8_e4m3_to_f32);
+    case DType::kF8_E5M2:
+      return decode_numbers<uint8_t>(blocks, out, count, f8_e5m2_to_f32);
     case DType::kI8:
     case DType::kI16:
     case DType::kI32:

@@ -28,6 +28,14 @@ constexpr std::array<DTypeInfo, kDTypeCount> kTypes = {{
     {DType::kQ4_K, "Q4_K", 12, 256, 144},
     {DType::kQ5_K, "Q5_K", 13, 256, 176},
     {DType::kQ6_K, "Q6_K", 14, 256, 210},
+    {DType::kQ2_K, "Q2_K", 10, 256, 84},
+    {DType::kQ3_K, "Q3_K", 11, 256, 110},
+    {DType::kQ8_K, "Q8_K", 15, 256, 292},
+    {DType::kIQ4_NL, "IQ4_NL", 20, 32, 18},
+    {DType::kIQ4_XS, "IQ4_XS", 23, 256, 136},
+    {DType::kMXFP4, "MXFP4", 39, 32, 17},
+    {DType::kF8_E4M3, "F8_E4M3", -1, 1, 1},
+    {DType::kF8_E5M2, "F8_E5M2", -1, 1, 1},
 }};
 
 constexpr bool in_enum_order() {

@@ -27,8 +27,16 @@ enum class DType : uint8_t {
   kQ4_K,
   kQ5_K,
   kQ6_K,
+  kQ2_K,
+  kQ3_K,
+  kQ8_K,  // ggml's activation format: readable, but no weights
+  kIQ4_NL,
+  kIQ4_XS,
+  kMXFP4,
+  kF8_E4M3,
+  kF8_E5M2,
 };
-inline constexpr size_t kDTypeCount = 18;
+inline constexpr size_t kDTypeCount = 26;
 
 struct DTypeInfo {
   DType dtype;

@@ -14,17 +14,6 @@ int truncate_clamped(float value, int high) {
   return value < static_cast<float>(high) ? static_cast<int>(value) : high;
 }
 
-// The element with the largest magnitude, the first on ties.
-float largest_signed(const float* x) {
-  float largest = 0, largest_abs = 0;
-  for (size_t i = 0; i < 32; ++i)
-    if (std::fabs(x[i]) > largest_abs) {
-      largest_abs = std::fabs(x[i]);
-      largest = x[i];
-    }
-  return largest;
-}
-
 struct Levels {
   float d = 0, m = 0;
   uint8_t q[32];
@@ -33,7 +22,7 @@ struct Levels {
 // q = (x / d) + half with d = largest / -half, so that the largest element is exact.
 Levels symmetric_levels(const float* x, int half) {
   Levels out;
-  out.d = largest_signed(x) / static_cast<float>(-half);
+  out.d = largest_signed(x, 32) / static_cast<float>(-half);
   const float inverse = out.d != 0 ? 1 / out.d : 0.f;
   for (size_t i = 0; i < 32; ++i)
     out.q[i] = static_cast<uint8_t>(
@@ -50,11 +39,6 @@ Levels affine_levels(const float* x, int q_max) {
   for (size_t i = 0; i < 32; ++i)
     out.q[i] = static_cast<uint8_t>(truncate_clamped((x[i] - out.m) * inverse + 0.5f, q_max));
   return out;
-}
-
-void pack_nibbles(const uint8_t q[32], uint8_t qs[16]) {
-  for (size_t j = 0; j < 16; ++j)
-    qs[j] = static_cast<uint8_t>((q[j] & 15) | ((q[j + 16] & 15) << 4));
 }
 
 uint32_t fifth_bits(const uint8_t q[32]) {
@@ -92,11 +76,23 @@ void encode(const float* x, BlockQ5_1& b) {
 }
 
 void encode(const float* x, BlockQ8_0& b) {
-  const float d = std::fabs(largest_signed(x)) / 127.f;
+  const float d = std::fabs(largest_signed(x, 32)) / 127.f;
   const float inverse = d != 0 ? 1 / d : 0.f;
   b.d = f32_to_f16(d);
   for (size_t j = 0; j < 32; ++j)  // half away from zero here, unlike the other types
     b.qs[j] = static_cast<int8_t>(round_clamped(std::round(x[j] * inverse), -127, 127));
+}
+
+void encode(const float* x, BlockQ8_K& b) {
+  std::memset(&b, 0, sizeof b);
+  const float largest = largest_signed(x, 256);
+  if (largest == 0) return;
+  const float inverse = -127.f / largest;
+  b.d = 1 / inverse;
+  for (size_t i = 0; i < 256; ++i) {
+    b.qs[i] = static_cast<int8_t>(round_clamped(inverse * x[i], -128, 127));
+    b.bsums[i / 16] = static_cast<int16_t>(b.bsums[i / 16] + b.qs[i]);
+  }
 }
 
 template <class Block>
@@ -148,6 +144,22 @@ void quantize(DType dtype, const float* values, void* blocks, size_t count) {
       return encode_blocks<BlockQ5_K>(values, blocks, count, elements);
     case DType::kQ6_K:
       return encode_blocks<BlockQ6_K>(values, blocks, count, elements);
+    case DType::kQ2_K:
+      return encode_blocks<BlockQ2_K>(values, blocks, count, elements);
+    case DType::kQ3_K:
+      return encode_blocks<BlockQ3_K>(values, blocks, count, elements);
+    case DType::kQ8_K:
+      return encode_blocks<BlockQ8_K>(values, blocks, count, elements);
+    case DType::kIQ4_NL:
+      return encode_blocks<BlockIQ4_NL>(values, blocks, count, elements);
+    case DType::kIQ4_XS:
+      return encode_blocks<BlockIQ4_XS>(values, blocks, count, elements);
+    case DType::kMXFP4:
+      return encode_blocks<BlockMXFP4>(values, blocks, count, elements);
+    case DType::kF8_E4M3:
+      return encode_numbers<uint8_t>(values, blocks, count, f32_to_f8_e4m3);
+    case DType::kF8_E5M2:
+      return encode_numbers<uint8_t>(values, blocks, count, f32_to_f8_e5m2);
     case DType::kI8:
     case DType::kI16:
     case DType::kI32:

@@ -134,5 +134,62 @@ TEST(BFloat16, NarrowingTakesTheNearerAndEvenOnTies) {
   EXPECT_EQ(f32_to_bf16(std::numeric_limits<float>::max()), 0x7F80u);  // rounds to infinity
 }
 
+// The definition: (-1)^s * 2^(e-bias) * (1 + m/2^bits), subnormals 2^(1-bias) * m/2^bits.
+double float8_by_definition(uint32_t v, int mantissa_bits, int bias) {
+  const int exponent = static_cast<int>((v & 0x7F) >> mantissa_bits);
+  const int mantissa = static_cast<int>(v) & ((1 << mantissa_bits) - 1), one = 1 << mantissa_bits;
+  const double magnitude = exponent == 0
+                               ? std::ldexp(mantissa, 1 - bias - mantissa_bits)
+                               : std::ldexp(one + mantissa, exponent - bias - mantissa_bits);
+  return (v & 0x80) != 0 ? -magnitude : magnitude;
+}
+
+TEST(Float8, EveryPatternWidensExactlyAndComesBack) {
+  for (uint32_t v = 0; v < 256; ++v) {
+    const auto code = static_cast<uint8_t>(v);
+    const float e4m3 = f8_e4m3_to_f32(code), e5m2 = f8_e5m2_to_f32(code);
+    if ((v & 0x7F) == 0x7F) {
+      EXPECT_TRUE(std::isnan(e4m3)) << v;
+    } else {
+      EXPECT_EQ(e4m3, float8_by_definition(v, 3, 7)) << v;
+      EXPECT_EQ(std::signbit(e4m3), v >= 128) << v;
+    }
+    EXPECT_EQ(f32_to_f8_e4m3(e4m3), v);
+    if ((v & 0x7F) > 0x7C) {
+      EXPECT_TRUE(std::isnan(e5m2)) << v;
+      EXPECT_EQ(f32_to_f8_e5m2(e5m2), v | 0x7F);
+      continue;
+    }
+    if ((v & 0x7F) < 0x7C) {
+      EXPECT_EQ(e5m2, float8_by_definition(v, 2, 15)) << v;
+    } else {
+      EXPECT_TRUE(std::isinf(e5m2)) << v;
+    }
+    EXPECT_EQ(f32_to_f8_e5m2(e5m2), v);
+  }
+  EXPECT_EQ(f8_e4m3_to_f32(0x7E), 448.f);
+  EXPECT_EQ(f8_e5m2_to_f32(0x7B), 57344.f);
+}
+
+TEST(Float8, NarrowingTakesTheNearerAndEvenOnTies) {
+  const auto check = [](uint32_t last, auto widen, auto narrow) {
+    for (uint32_t v = 0; v < last; ++v) {
+      const auto code = static_cast<uint8_t>(v), next = static_cast<uint8_t>(v + 1);
+      const float low = widen(code), high = widen(next), middle = low + (high - low) / 2;
+      ASSERT_EQ(narrow(std::nextafter(middle, low)), v);
+      ASSERT_EQ(narrow(middle), v + (v & 1));
+      ASSERT_EQ(narrow(std::nextafter(middle, high)), v + 1);
+      ASSERT_EQ(narrow(-middle), (v + (v & 1)) | 0x80);
+    }
+  };
+  check(0x7E, f8_e4m3_to_f32, f32_to_f8_e4m3);
+  check(0x7B, f8_e5m2_to_f32, f32_to_f8_e5m2);
+  EXPECT_EQ(f32_to_f8_e4m3(464.f), 0x7E);
+  EXPECT_EQ(f32_to_f8_e4m3(std::nextafter(464.f, 500.f)), 0x7F);
+  EXPECT_EQ(f32_to_f8_e4m3(-std::numeric_limits<float>::infinity()), 0xFF);
+  EXPECT_EQ(f32_to_f8_e5m2(61440.f), 0x7C);
+  EXPECT_EQ(f32_to_f8_e5m2(std::numeric_limits<float>::denorm_min()), 0);
+}
+
 }  // namespace
 }  // namespace localai

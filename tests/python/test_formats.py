@@ -13,7 +13,10 @@ from conftest import run_json, run_localai
 from safetensors.numpy import save_file
 
 Q = gguf.GGMLQuantizationType
-QUANTIZED = [Q.Q4_0, Q.Q4_1, Q.Q5_0, Q.Q5_1, Q.Q8_0, Q.Q4_K, Q.Q5_K, Q.Q6_K]
+QUANTIZED = [Q.Q4_0, Q.Q4_1, Q.Q5_0, Q.Q5_1, Q.Q8_0, Q.Q2_K, Q.Q3_K, Q.Q4_K, Q.Q5_K, Q.Q6_K, Q.Q8_K,
+             Q.IQ4_NL, Q.IQ4_XS, Q.MXFP4]
+UNSUPPORTED = [Q.Q8_1, Q.IQ1_S, Q.IQ1_M, Q.IQ2_XXS, Q.IQ2_XS, Q.IQ2_S, Q.IQ3_XXS, Q.IQ3_S, Q.TQ1_0, Q.TQ2_0,
+               Q.NVFP4]
 
 
 def zeros_of(kind, shape):
@@ -81,6 +84,21 @@ def test_gguf_of_every_type(tmp_path):
     assert "\x01" not in table and "(1500)" in table
     for tensor in expected["tensors"]:
         assert str(tensor["shape"]) in table and tensor["name"] in table
+
+
+@pytest.mark.parametrize("kind", UNSUPPORTED, ids=lambda kind: kind.name)
+def test_a_gguf_type_that_is_not_supported_is_named_with_its_tensor(kind, tmp_path):
+    path = tmp_path / "m.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_tensor("fine.weight", np.ones((2, 3), np.float32))
+    writer.add_tensor("odd.weight", zeros_of(kind, (2, 512)), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    failed = run_localai("inspect", path, check=False)
+    assert failed.returncode != 0
+    assert f"{path}: tensor 'odd.weight': type {kind.name} is not supported" in failed.stderr.decode()
 
 
 def test_real_gguf_files_as_the_gguf_package_reads_them(smollm2, gemma3):
@@ -165,12 +183,23 @@ def test_safetensors_single_and_sharded(tmp_path):
     assert failed.returncode != 0 and b"'ghost'" in failed.stderr
 
 
-def test_bfloat16_safetensors(tmp_path):
-    """numpy has no bfloat16, so the header is written here by the format's own rules."""
-    header = json.dumps({"w": {"dtype": "BF16", "shape": [2, 2], "data_offsets": [0, 8]}}).encode()
-    (tmp_path / "w.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
+def write_one_safetensors(path, kind, size):
+    """numpy lacks these types, so the header is written here by the format's own rules."""
+    header = json.dumps({"w": {"dtype": kind, "shape": [2, 2], "data_offsets": [0, size]}}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(size))
+
+
+@pytest.mark.parametrize("kind, size", [("BF16", 8), ("F8_E4M3", 4), ("F8_E5M2", 4)])
+def test_small_floats_in_safetensors(kind, size, tmp_path):
+    write_one_safetensors(tmp_path / "w.safetensors", kind, size)
     shown = run_json("inspect", tmp_path / "w.safetensors", "--json")
-    assert shown["tensors"] == [{"name": "w", "type": "BF16", "shape": [2, 2], "bytes": 8}]
+    assert shown["tensors"] == [{"name": "w", "type": kind, "shape": [2, 2], "bytes": size}]
+
+
+def test_a_safetensors_type_that_is_not_supported_is_named_with_its_tensor(tmp_path):
+    write_one_safetensors(tmp_path / "w.safetensors", "F4", 2)
+    failed = run_localai("inspect", tmp_path / "w.safetensors", check=False)
+    assert failed.returncode != 0 and b"tensor 'w': dtype F4 is not supported" in failed.stderr
 
 
 def inspect_broken(path):

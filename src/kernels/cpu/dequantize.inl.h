@@ -91,6 +91,59 @@ inline void unpack(const BlockQ6_K& b, float* out) {
   }
 }
 
+// Sixteen of the two-bit codes of a Q2_K or Q3_K block, as they lie under sub-block s.
+inline I two_bits(const uint8_t (&qs)[64], size_t s) {
+  const size_t n = s / 8, j = s / 2 % 4, l = 16 * (s % 2);
+  return shift_right(load_u8(qs + 32 * n + l), 2 * static_cast<int>(j)) & iset1(3);
+}
+inline void unpack(const BlockQ2_K& b, float* out) {
+  const float d = half_to_float(b.d), dmin = half_to_float(b.dmin);
+  for (size_t s = 0; s < 16; ++s) {
+    const F scale = set1(d * static_cast<float>(b.scales[s] & 15));
+    const F low = set1(dmin * static_cast<float>(b.scales[s] >> 4));
+    store(out + 16 * s, scale * to_float(two_bits(b.qs, s)) - low);
+  }
+}
+// The scales of Q3_K and IQ4_XS sub-blocks, as tensor/blocks.h unpack_scale.
+inline int sub_scale(const BlockQ3_K& b, size_t k) {
+  const int low = k < 8 ? b.scales[k] & 15 : b.scales[k - 8] >> 4;
+  return (low | (b.scales[8 + k % 4] >> 2 * (k / 4) & 3) << 4) - 32;
+}
+inline int sub_scale(const BlockIQ4_XS& b, size_t k) {
+  const int low = b.scales_l[k / 2] >> 4 * (k & 1) & 15;
+  return (low | (b.scales_h >> 2 * k & 3) << 4) - 32;
+}
+inline void unpack(const BlockQ3_K& b, float* out) {
+  const float d = half_to_float(b.d);
+  for (size_t s = 0; s < 16; ++s) {
+    const I high = shift_right(load_u8(b.hmask + 16 * (s % 2)), static_cast<int>(s / 2)) & iset1(1);
+    const I q = (two_bits(b.qs, s) | shift_left(high, 2)) - iset1(4);
+    store(out + 16 * s, set1(d * static_cast<float>(sub_scale(b, s))) * to_float(q));
+  }
+}
+
+// 32 codes that index a table of values.
+inline void unpack_table(const int8_t (&table)[16], const uint8_t* qs, float scale, float* out) {
+  const I q = load_u8(qs);
+  store(out, set1(scale) * to_float(look_up(table, q & iset1(15))));
+  store(out + kLanes, set1(scale) * to_float(look_up(table, shift_right(q, 4))));
+}
+// As tensor/blocks.h e8m0_half_to_f32.
+inline float half_of_e8m0(uint8_t e) {
+  return __builtin_bit_cast(float, e < 2 ? 0x00200000u << e : static_cast<uint32_t>(e - 1) << 23);
+}
+inline void unpack(const BlockIQ4_NL& b, float* out) {
+  unpack_table(kIq4Values, b.qs, half_to_float(b.d), out);
+}
+inline void unpack(const BlockIQ4_XS& b, float* out) {
+  const float d = half_to_float(b.d);
+  for (size_t k = 0; k < 8; ++k)
+    unpack_table(kIq4Values, b.qs + 16 * k, d * static_cast<float>(sub_scale(b, k)), out + 32 * k);
+}
+inline void unpack(const BlockMXFP4& b, float* out) {
+  unpack_table(kFp4Values, b.qs, half_of_e8m0(b.e), out);
+}
+
 template <class Block, size_t kElements>
 void dequantize_blocks(const std::byte* row, float* out, size_t count) {
   for (size_t i = 0; i < count / kElements; ++i)
@@ -109,6 +162,14 @@ struct PlainF16 {
 struct PlainBF16 {
   static constexpr size_t kBytes = 2;
   static F load16(const std::byte* p) { return load_bf16(p); }
+};
+struct PlainF8E4M3 {
+  static constexpr size_t kBytes = 1;
+  static F load16(const std::byte* p) { return load_f8_e4m3(p); }
+};
+struct PlainF8E5M2 {
+  static constexpr size_t kBytes = 1;
+  static F load16(const std::byte* p) { return load_f8_e5m2(p); }
 };
 template <class Plain>
 inline F load_plain_part(const std::byte* p, size_t n) {

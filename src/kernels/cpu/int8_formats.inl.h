@@ -50,14 +50,15 @@ inline void load_header(const Panel& p, size_t offset, I (&out)[4]) {
 template <size_t kSubs>
 struct Scales {
   F d[kSubs], m[kSubs];
-  I factor[kSubs][2];
+  I factor[kSubs][2], min_factor[kSubs][2];
 };
 
-// Each Format: sub-blocks of 32 in a block, whether there are minima (m) or integer factors for the
-// two halves, what is to be subtracted from the codes, whether they are signed bytes.
+// Each Format: sub-blocks of 32 in a block, whether there are minima (m), integer factors for the
+// two halves of the products or of the minima, what is to be subtracted from the codes, whether
+// they are signed bytes.
 struct FormatBase {
   static constexpr size_t kSubs = 1;
-  static constexpr bool kMin = false, kFactors = false, kSigned = false;
+  static constexpr bool kMin = false, kFactors = false, kMinFactors = false, kSigned = false;
   static constexpr int kOffset = 0;
 };
 
@@ -207,6 +208,116 @@ struct Format<BlockQ6_K> : FormatBase {
       s.factor[k / 2][k % 2] = shift_right_signed(shift_left(head[k / 4], 24 - 8 * byte), 24);
       s.d[k / 2] = d;
     }
+  }
+};
+
+// The codes of 16 bytes that hold four of two bits each.
+inline I two_bits(const uint8_t* p, size_t stride, size_t j) {
+  return shift_right(load_rows(p, stride), 2 * static_cast<int>(j)) & bytes(3);
+}
+
+template <>
+struct Format<BlockQ2_K> : FormatBase {
+  static constexpr size_t kSubs = 8;
+  static constexpr bool kMin = true, kFactors = true, kMinFactors = true;
+  static CodePair codes(const Panel& p, size_t i, size_t sub) {
+    const uint8_t* at = p.group(i) + 16 + 32 * (sub / 4);
+    return {two_bits(at, 4 * p.stride, sub % 4), two_bits(at + 16, 4 * p.stride, sub % 4)};
+  }
+  static void scales(const Panel& p, Scales<8>& s) {
+    I head[4];
+    load_header(p, 0, head);
+    const I dm = load_dwords(p.base + 80, p.stride), four = iset1(15);
+    const F d = low_half_to_float(dm), m = zero() - low_half_to_float(shift_right(dm, 16));
+    for (size_t k = 0; k < 16; ++k) {
+      const int bit = 8 * static_cast<int>(k % 4);
+      s.factor[k / 2][k % 2] = shift_right(head[k / 4], bit) & four;
+      s.min_factor[k / 2][k % 2] = shift_right(head[k / 4], bit + 4) & four;
+      s.d[k / 2] = d;
+      s.m[k / 2] = m;
+    }
+  }
+};
+
+template <>
+struct Format<BlockQ3_K> : FormatBase {
+  static constexpr size_t kSubs = 8;
+  static constexpr bool kFactors = true;
+  static constexpr int kOffset = 4;
+  static I half(const uint8_t* low, const uint8_t* high, size_t stride, size_t sub) {
+    const I bit = shift_right(load_rows(high, stride), static_cast<int>(sub)) & bytes(1);
+    return two_bits(low, stride, sub % 4) | shift_left(bit, 2);
+  }
+  static CodePair codes(const Panel& p, size_t i, size_t sub) {
+    const uint8_t *high = p.group(i), *low = p.group(i) + 32 + 32 * (sub / 4);
+    return {half(low, high, 4 * p.stride, sub), half(low + 16, high + 16, 4 * p.stride, sub)};
+  }
+  static void scales(const Panel& p, Scales<8>& s) {
+    const I low[2] = {load_dwords(p.base + 96, p.stride), load_dwords(p.base + 100, p.stride)};
+    const I high = load_dwords(p.base + 104, p.stride);
+    const F d = low_half_to_float(shift_right(load_dwords(p.base + 106, p.stride), 16));
+    for (size_t k = 0; k < 16; ++k) {
+      const int byte = 8 * static_cast<int>(k % 4), quarter = static_cast<int>(k / 4);
+      const I a = shift_right(low[quarter & 1], byte + 4 * (quarter / 2)) & iset1(15);
+      const I b = shift_right(high, byte + 2 * quarter) & iset1(3);
+      s.factor[k / 2][k % 2] = (a | shift_left(b, 4)) - iset1(32);
+      s.d[k / 2] = d;
+    }
+  }
+};
+
+// Codes that index a table of signed bytes. Where products need unsigned bytes, the sign bit is
+// flipped, which adds 128.
+inline CodePair table_codes(const int8_t (&table)[16], I nibbles) {
+  const I values = kSignedDot ? broadcast16(table) : broadcast16(table) ^ bytes(128);
+  const CodePair c = split_nibbles(nibbles);
+  return {shuffle_bytes(values, c.low), shuffle_bytes(values, c.high)};
+}
+
+template <>
+struct Format<BlockIQ4_NL> : FormatBase {
+  static constexpr bool kSigned = kSignedDot;
+  static constexpr int kOffset = kSignedDot ? 0 : 128;
+  static CodePair codes(const Panel& p, size_t i, size_t) {
+    return table_codes(kIq4Values, load_rows(p.group(i) + 2, 4 * p.stride));
+  }
+  static void scales(const Panel& p, Scales<1>& s) { Format<BlockQ4_0>::scales(p, s); }
+};
+
+template <>
+struct Format<BlockIQ4_XS> : FormatBase {
+  static constexpr size_t kSubs = 8;
+  static constexpr bool kSigned = kSignedDot;
+  static constexpr int kOffset = kSignedDot ? 0 : 128;
+  static CodePair codes(const Panel& p, size_t i, size_t sub) {
+    return table_codes(kIq4Values, load_rows(p.group(i) + 8 + 16 * sub, 4 * p.stride));
+  }
+  static void scales(const Panel& p, Scales<8>& s) {
+    const I head = load_dwords(p.base, p.stride), low = load_dwords(p.base + 4, p.stride);
+    const F d = low_half_to_float(head);
+    for (int k = 0; k < 8; ++k) {
+      const I a = shift_right(low, 4 * k) & iset1(15);
+      const I b = shift_right(head, 16 + 2 * k) & iset1(3);
+      s.d[k] = d * to_float((a | shift_left(b, 4)) - iset1(32));
+    }
+  }
+};
+
+template <>
+struct Format<BlockMXFP4> : FormatBase {
+  static constexpr int kOffset = 12;
+  static CodePair codes(const Panel& p, size_t i, size_t) {
+    alignas(16) static constexpr uint8_t kShifted[16] = {12, 13, 14, 15, 16, 18, 20, 24,
+                                                         12, 11, 10, 9,  8,  6,  4,  0};
+    const CodePair c = split_nibbles(load_rows(p.group(i) + 1, 4 * p.stride));
+    return {shuffle_bytes(broadcast16(kShifted), c.low),
+            shuffle_bytes(broadcast16(kShifted), c.high)};
+  }
+  // 2^(e - 128) as bits: (e - 1) << 23, or (e + 1) << 21 for the subnormal e = 0 and 1, where that
+  // is the larger of the two.
+  static void scales(const Panel& p, Scales<1>& s) {
+    const I e = load_dwords(p.base, p.stride) & iset1(255), one = iset1(1);
+    s.d[0] = as_float(max(shift_left(e - one, 23), shift_left(e + one, 21)));
   }
 };
 

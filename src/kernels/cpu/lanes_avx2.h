@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/cpu/lanes_f8.h"
+
 namespace localai::kernels {
 namespace {
 
@@ -47,6 +49,10 @@ inline void store_f16(uint16_t* p, F a) {
   _mm_storeu_si128(out, _mm256_cvtps_ph(a.lo, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
   _mm_storeu_si128(out + 1, _mm256_cvtps_ph(a.hi, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
+inline F halves_to_float(__m256i h) {
+  return {_mm256_cvtph_ps(_mm256_castsi256_si128(h)),
+          _mm256_cvtph_ps(_mm256_extracti128_si256(h, 1))};
+}
 
 inline F operator+(F a, F b) { return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)}; }
 inline F operator-(F a, F b) { return {_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)}; }
@@ -55,6 +61,8 @@ inline F operator/(F a, F b) { return {_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(
 inline F fma(F a, F b, F c) {
   return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
 }
+inline F load_f8_e4m3(const void* p) { return halves_to_float(f8_e4m3_to_halves(p)) * set1(256.f); }
+inline F load_f8_e5m2(const void* p) { return halves_to_float(f8_e5m2_to_halves(p)); }
 inline F min(F a, F b) { return {_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)}; }
 inline F max(F a, F b) { return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)}; }
 inline F round_even(F a) {
@@ -78,6 +86,14 @@ inline I load_u8(const uint8_t* p) {
 inline I load_i8(const int8_t* p) {
   const __m128i b = load128(p);
   return {_mm256_cvtepi8_epi32(b), _mm256_cvtepi8_epi32(_mm_srli_si128(b, 8))};
+}
+// The byte looked up becomes the sign-extended dword.
+inline __m256i look_up8(__m256i table, __m256i index) {
+  return _mm256_srai_epi32(_mm256_slli_epi32(_mm256_shuffle_epi8(table, index), 24), 24);
+}
+inline I look_up(const int8_t (&table)[16], I index) {
+  const __m256i t = _mm256_broadcastsi128_si256(load128(table));
+  return {look_up8(t, index.lo), look_up8(t, index.hi)};
 }
 inline I operator+(I a, I b) {
   return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)};
@@ -215,9 +231,7 @@ inline I load_dwords(const uint8_t* p, size_t stride) {
 }
 inline F low_half_to_float(I a) {
   const I low = a & iset1(0xffff);
-  const __m256i h = _mm256_permute4x64_epi64(_mm256_packus_epi32(low.lo, low.hi), 0xd8);
-  return {_mm256_cvtph_ps(_mm256_castsi256_si128(h)),
-          _mm256_cvtph_ps(_mm256_extracti128_si256(h, 1))};
+  return halves_to_float(_mm256_permute4x64_epi64(_mm256_packus_epi32(low.lo, low.hi), 0xd8));
 }
 inline I unpack_low32(I a, I b) {
   return {_mm256_unpacklo_epi32(a.lo, b.lo), _mm256_unpacklo_epi32(a.hi, b.hi)};

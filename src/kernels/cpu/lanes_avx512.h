@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/cpu/lanes_f8.h"
+
 namespace localai::kernels {
 namespace {
 
@@ -42,6 +44,10 @@ inline F operator-(F a, F b) { return {_mm512_sub_ps(a.v, b.v)}; }
 inline F operator*(F a, F b) { return {_mm512_mul_ps(a.v, b.v)}; }
 inline F operator/(F a, F b) { return {_mm512_div_ps(a.v, b.v)}; }
 inline F fma(F a, F b, F c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+inline F load_f8_e4m3(const void* p) {
+  return F{_mm512_cvtph_ps(f8_e4m3_to_halves(p))} * set1(256.f);
+}
+inline F load_f8_e5m2(const void* p) { return {_mm512_cvtph_ps(f8_e5m2_to_halves(p))}; }
 inline F min(F a, F b) { return {_mm512_min_ps(a.v, b.v)}; }
 inline F max(F a, F b) { return {_mm512_max_ps(a.v, b.v)}; }
 inline F round_even(F a) {
@@ -60,6 +66,12 @@ inline I load_u8(const uint8_t* p) {
 }
 inline I load_i8(const int8_t* p) {
   return {_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
+// The byte looked up becomes the sign-extended dword.
+inline I look_up(const int8_t (&table)[16], I index) {
+  const __m128i t = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+  const __m512i found = _mm512_shuffle_epi8(_mm512_broadcast_i32x4(t), index.v);
+  return {_mm512_srai_epi32(_mm512_slli_epi32(found, 24), 24)};
 }
 inline I operator+(I a, I b) { return {_mm512_add_epi32(a.v, b.v)}; }
 inline I operator-(I a, I b) { return {_mm512_sub_epi32(a.v, b.v)}; }

@@ -58,6 +58,12 @@ inline F load_f16(const void* p) {
 inline F load_bf16(const void* p) {
   return each_f([&](int i) { return bf16_to_f32(load_u16(p, i)); });
 }
+inline F load_f8_e4m3(const void* p) {
+  return each_f([&](int i) { return f8_e4m3_to_f32(static_cast<const uint8_t*>(p)[i]); });
+}
+inline F load_f8_e5m2(const void* p) {
+  return each_f([&](int i) { return f8_e5m2_to_f32(static_cast<const uint8_t*>(p)[i]); });
+}
 inline void store_f16(uint16_t* p, F a) {
   for (int i = 0; i < kLanes; ++i) p[i] = f32_to_f16(a.v[i]);
 }
@@ -102,6 +108,10 @@ inline I load_u8(const uint8_t* p) {
 }
 inline I load_i8(const int8_t* p) {
   return each_i([&](int i) { return static_cast<int32_t>(p[i]); });
+}
+// table[index] of each lane; indices 0..15.
+inline I look_up(const int8_t (&table)[16], I index) {
+  return each_i([&](int i) { return static_cast<int32_t>(table[index.v[i]]); });
 }
 inline I operator+(I a, I b) {
   return each_i([&](int i) {

@@ -11,16 +11,26 @@ inline constexpr size_t kTileRows = 4;
 // K at a time when block weights are unpacked to f32: four rows of it fill 32 KiB of stack.
 inline constexpr size_t kExactSlab = 2048;
 
+// What tiles of unscaled weights have for scales.
+struct NoScales {
+  static F apply(F w, size_t) { return w; }
+};
+struct TileScales {
+  F of_row[kTileRows];
+  [[nodiscard]] F apply(F w, size_t n) const { return w * of_row[n]; }
+};
+
 // acc[r * 4 + n] += w[n] . x[r] over k elements. Unrolled by hand where sums would else live in
 // memory.
-template <class Plain, size_t kRows>
+template <class Plain, size_t kRows, class Scales = NoScales>
 inline void accumulate_tile(const std::byte* const (&w)[kTileRows], const float* const (&x)[kRows],
-                            size_t k, F (&acc)[kLanes]) {
+                            size_t k, F (&acc)[kLanes], const Scales& scales = {}) {
   size_t i = 0;
   for (; i + kLanes <= k; i += kLanes) {
     F wi[kTileRows];
 #pragma GCC unroll 4
-    for (size_t n = 0; n < kTileRows; ++n) wi[n] = Plain::load16(w[n] + i * Plain::kBytes);
+    for (size_t n = 0; n < kTileRows; ++n)
+      wi[n] = scales.apply(Plain::load16(w[n] + i * Plain::kBytes), n);
 #pragma GCC unroll 4
     for (size_t r = 0; r < kRows; ++r) {
       const F xi = load(x[r] + i);
@@ -35,7 +45,7 @@ inline void accumulate_tile(const std::byte* const (&w)[kTileRows], const float*
     const F xi = load_part(x[r] + i, k - i);
 #pragma GCC unroll 4
     for (size_t n = 0; n < kTileRows; ++n) {
-      const F wi = load_plain_part<Plain>(w[n] + i * Plain::kBytes, k - i);
+      const F wi = scales.apply(load_plain_part<Plain>(w[n] + i * Plain::kBytes, k - i), n);
       acc[r * kTileRows + n] = fma(wi, xi, acc[r * kTileRows + n]);
     }
   }
@@ -88,6 +98,37 @@ struct PlainTile {
   }
 };
 
+// F8 weights, from one column group of their scales to the next.
+template <class Plain>
+struct ScaledTile {
+  static TileScales scales_at(const WeightScales& s, size_t n, size_t valid, size_t k0) {
+    TileScales out;
+    for (size_t j = 0; j < kTileRows; ++j) {
+      const size_t row = n + (j < valid ? j : valid - 1);
+      out.of_row[j] = set1(s.values[row / s.rows * s.stride + k0 / s.cols]);
+    }
+    return out;
+  }
+  template <size_t kRows>
+  static void run(const MatmulArgs& a, size_t n, size_t valid, size_t r) {
+    static constexpr float kOne = 1.f;
+    WeightScales scales = a.scales;
+    if (scales.values == nullptr) scales = {.values = &kOne};
+    const std::byte* w[kTileRows];
+    const float* x[kRows];
+    F acc[kLanes];
+    for (F& lanes : acc) lanes = zero();
+    weight_rows(a, n, valid, w);
+    for (size_t k0 = 0, k = 0; k0 < a.k; k0 += k) {
+      k = a.k - k0 < scales.cols ? a.k - k0 : scales.cols;
+      activation_rows(a, r, k0, x);
+      accumulate_tile<Plain, kRows>(w, x, k, acc, scales_at(scales, n, valid, k0));
+      for (const std::byte*& row : w) row += k * Plain::kBytes;
+    }
+    store_tile<kRows>(a, n, valid, r, acc);
+  }
+};
+
 // Calls Tile::run<4> over the activation rows, then once for the one to three that remain.
 template <class Tile, class... Extra>
 inline void sweep_rows(const MatmulArgs& a, size_t n, size_t valid, Extra&... extra) {
@@ -98,11 +139,11 @@ inline void sweep_rows(const MatmulArgs& a, size_t n, size_t valid, Extra&... ex
   if (a.rows - r == 3) Tile::template run<3>(a, n, valid, r, extra...);
 }
 
-template <class Plain>
-void matmul_plain(const MatmulArgs& a) {
+template <class Tile>
+void matmul_tiles(const MatmulArgs& a) {
   for (size_t n = a.row_begin; n < a.row_end; n += kTileRows) {
     const size_t valid = a.row_end - n < kTileRows ? a.row_end - n : kTileRows;
-    sweep_rows<PlainTile<Plain>>(a, n, valid);
+    sweep_rows<Tile>(a, n, valid);
   }
 }
 

@@ -36,6 +36,12 @@ inline F add_block(F acc, const Scales<kSubs>& s, size_t sub, I sum, I sum_high,
   return acc;
 }
 
+// scale * (what the minima of the two halves add up to), where each half has a factor.
+template <size_t kSubs>
+inline F min_sums(const Scales<kSubs>& s, size_t sub, F dx, I sum_low, I sum_high) {
+  return dx * to_float(sum_low * s.min_factor[sub][0] + sum_high * s.min_factor[sub][1]);
+}
+
 // ---- few activation rows ----
 
 template <class Fmt, size_t kRows>
@@ -80,8 +86,9 @@ struct DirectRows {
         sum = sum - iset1(Fmt::kOffset * (s0 + s1));
       }
       const float dx = scale[r][b];
-      acc[r] = add_block<Fmt>(acc[r], s, sub, sum, sum_high, set1(dx),
-                              set1(dx * static_cast<float>(s0 + s1)));
+      F sx = set1(dx * static_cast<float>(s0 + s1));
+      if constexpr (Fmt::kMinFactors) sx = min_sums(s, sub, set1(dx), iset1(s0), iset1(s1));
+      acc[r] = add_block<Fmt>(acc[r], s, sub, sum, sum_high, set1(dx), sx);
     }
   }
 };
@@ -147,6 +154,8 @@ void unpack_slab(Panel p, size_t blocks, Lines& lines) {
       if constexpr (Fmt::kMin) lines.scales.m[b + sub] = s.m[sub];
       if constexpr (Fmt::kFactors)
         for (size_t h = 0; h < 2; ++h) lines.scales.factor[b + sub][h] = s.factor[sub][h];
+      if constexpr (Fmt::kMinFactors)
+        for (size_t h = 0; h < 2; ++h) lines.scales.min_factor[b + sub][h] = s.min_factor[sub][h];
     }
     p.base += sizeof(Block);
   }
@@ -155,7 +164,8 @@ void unpack_slab(Panel p, size_t blocks, Lines& lines) {
 // What the epilogue needs of one activation row over the blocks of a slab.
 struct RowTerms {
   alignas(64) float sx[kSlabBlocks];                        // scale * (sum of the 32 codes)
-  alignas(64) int32_t low[kSlabBlocks], high[kSlabBlocks];  // -offset * sums: the dot's start
+  alignas(64) int32_t low[kSlabBlocks], high[kSlabBlocks];  // -offset * sums: the dot's start;
+                                                            // kMinFactors: the sums themselves
 };
 
 template <class Fmt>
@@ -170,8 +180,12 @@ inline void row_terms(const float* scale, const int16_t* sum16, size_t blocks, R
   }
   const I pairs = iload(sum16);
   const I s0 = shift_right_signed(shift_left(pairs, 16), 16), s1 = shift_right_signed(pairs, 16);
-  if constexpr (Fmt::kMin) store(t.sx, load(scale) * to_float(s0 + s1));
-  if constexpr (Fmt::kFactors) {
+  if constexpr (Fmt::kMin && !Fmt::kMinFactors) store(t.sx, load(scale) * to_float(s0 + s1));
+  if constexpr (Fmt::kMinFactors) {
+    static_assert(Fmt::kOffset == 0);
+    istore(t.low, s0);
+    istore(t.high, s1);
+  } else if constexpr (Fmt::kFactors) {
     istore(t.low, iset1(-Fmt::kOffset) * s0);
     istore(t.high, iset1(-Fmt::kOffset) * s1);
   } else if constexpr (Fmt::kOffset != 0) {
@@ -199,7 +213,7 @@ void sweep_lines(const MatmulArgs& a, const Lines& lines, size_t b0, size_t bloc
 #pragma GCC unroll 8
     for (size_t i = 0; i < kRows; ++i) {
       sum[i] = Fmt::kOffset != 0 ? broadcast4(&terms[i].low[b]) : iset1(0);
-      sum_high[i] = Fmt::kFactors ? broadcast4(&terms[i].high[b]) : iset1(0);
+      sum_high[i] = Fmt::kFactors && Fmt::kOffset != 0 ? broadcast4(&terms[i].high[b]) : iset1(0);
     }
 #pragma GCC unroll 8
     for (size_t g = 0; g < 8; ++g) {
@@ -211,9 +225,16 @@ void sweep_lines(const MatmulArgs& a, const Lines& lines, size_t b0, size_t bloc
       }
     }
 #pragma GCC unroll 8
-    for (size_t i = 0; i < kRows; ++i)
-      acc[i] = add_block<Fmt>(acc[i], lines.scales, b, sum[i], sum_high[i], set1(scale[i][b]),
-                              set1(terms[i].sx[b]));
+    for (size_t i = 0; i < kRows; ++i) {
+      const F dx = set1(scale[i][b]);
+      F sx;
+      if constexpr (Fmt::kMinFactors)
+        sx = min_sums(lines.scales, b, dx, broadcast4(&terms[i].low[b]),
+                      broadcast4(&terms[i].high[b]));
+      else
+        sx = set1(terms[i].sx[b]);
+      acc[i] = add_block<Fmt>(acc[i], lines.scales, b, sum[i], sum_high[i], dx, sx);
+    }
   }
   for (size_t i = 0; i < kRows; ++i) target.put(r + i, acc[i]);
 }

@@ -27,9 +27,13 @@ constexpr KernelSet make_set(std::string_view name, uint32_t needs) {
   KernelSet set{};
   set.name = name;
   set.needs = needs;
-  set_plain(set, DType::kF32, matmul_plain<PlainF32>, dequantize_plain<PlainF32>);
-  set_plain(set, DType::kF16, matmul_plain<PlainF16>, dequantize_plain<PlainF16>);
-  set_plain(set, DType::kBF16, matmul_plain<PlainBF16>, dequantize_plain<PlainBF16>);
+  set_plain(set, DType::kF32, matmul_tiles<PlainTile<PlainF32>>, dequantize_plain<PlainF32>);
+  set_plain(set, DType::kF16, matmul_tiles<PlainTile<PlainF16>>, dequantize_plain<PlainF16>);
+  set_plain(set, DType::kBF16, matmul_tiles<PlainTile<PlainBF16>>, dequantize_plain<PlainBF16>);
+  set_plain(set, DType::kF8_E4M3, matmul_tiles<ScaledTile<PlainF8E4M3>>,
+            dequantize_plain<PlainF8E4M3>);
+  set_plain(set, DType::kF8_E5M2, matmul_tiles<ScaledTile<PlainF8E5M2>>,
+            dequantize_plain<PlainF8E5M2>);
   set_blocks<BlockQ4_0, 32>(set, DType::kQ4_0);
   set_blocks<BlockQ4_1, 32>(set, DType::kQ4_1);
   set_blocks<BlockQ5_0, 32>(set, DType::kQ5_0);
@@ -38,6 +42,11 @@ constexpr KernelSet make_set(std::string_view name, uint32_t needs) {
   set_blocks<BlockQ4_K, 256>(set, DType::kQ4_K);
   set_blocks<BlockQ5_K, 256>(set, DType::kQ5_K);
   set_blocks<BlockQ6_K, 256>(set, DType::kQ6_K);
+  set_blocks<BlockQ2_K, 256>(set, DType::kQ2_K);
+  set_blocks<BlockQ3_K, 256>(set, DType::kQ3_K);
+  set_blocks<BlockIQ4_NL, 32>(set, DType::kIQ4_NL);
+  set_blocks<BlockIQ4_XS, 256>(set, DType::kIQ4_XS);
+  set_blocks<BlockMXFP4, 32>(set, DType::kMXFP4);
   set.quantize_row = quantize_row;
   set.rms_norm = rms_norm;
   set.rope = rope;
