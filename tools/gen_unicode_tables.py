@@ -97,6 +97,7 @@ def main() -> None:
     members += [numeric(), word(), left_out(pre_tokenizers.Punctuation("removed"))]
     members += [dropped_by(bert(clean_text=True)), dropped_by(bert(strip_accents=True))]
     members += [dropped_by(normalizers.StripAccents()), normalizes()]
+    members += [left_out(pre_tokenizers.Split(Regex(r"\d"), "removed"))]
     for bit, indexes in enumerate(members):
         for index in indexes:
             flags[CODE_POINTS[index]] |= 1 << bit

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <numeric>
 
 #include "base/utf8.h"
@@ -248,17 +249,18 @@ void BpeModel::merge_many(std::string_view word, ModelScratch& scratch) const {
 
 void BpeModel::emit(std::string_view word, const ModelScratch& scratch,
                     std::vector<TokenId>& out) const {
+  const auto id_of = [&](char c) { return byte_ids_[static_cast<unsigned char>(c)]; };
+  bool unknown_before = false;
   for (int32_t at = 0; at >= 0; at = scratch.symbols[static_cast<size_t>(at)].next) {
     const Symbol& symbol = scratch.symbols[static_cast<size_t>(at)];
-    if (symbol.id >= 0) {
-      out.push_back(symbol.id);
-      continue;
-    }
-    for (size_t i = 0; i < symbol.bytes; ++i) {
-      const TokenId byte = byte_ids_[static_cast<unsigned char>(word[symbol.begin + i])];
-      const TokenId id = byte >= 0 ? byte : unknown_;
-      if (id >= 0) out.push_back(id);
-    }
+    const std::string_view text = word.substr(symbol.begin, symbol.bytes);
+    const bool bytes = symbol.id < 0 &&
+                       std::all_of(text.begin(), text.end(), [&](char c) { return id_of(c) >= 0; });
+    const bool unknown = symbol.id < 0 && !bytes;
+    if (symbol.id >= 0) out.push_back(symbol.id);
+    if (bytes) std::transform(text.begin(), text.end(), std::back_inserter(out), id_of);
+    if (unknown && unknown_ >= 0 && !(fuse_unknown_ && unknown_before)) out.push_back(unknown_);
+    unknown_before = unknown;
   }
 }
 

@@ -187,6 +187,7 @@ Result<VocabularySpec> parse_sentencepiece_model(std::string_view bytes) {
   spec.kind =
       facts.model_type == kUnigram ? TokenizerKind::kUnigram : TokenizerKind::kSentencePieceBpe;
   spec.float_sums = true;
+  spec.fuse_unknown = true;
   for (int id = 0; id < count; ++id)
     add_piece(spec, model.IdToPiece(id), model.GetScore(id),
               type_of(facts.piece_types[static_cast<size_t>(id)]));

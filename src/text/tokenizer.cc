@@ -57,8 +57,7 @@ Result<std::unique_ptr<WordModel>> make_model(const VocabularySpec& spec, const 
 
 class PipelineTokenizer final : public Tokenizer {
  public:
-  explicit PipelineTokenizer(VocabularySpec spec)
-      : Tokenizer(std::move(spec)), raw_({}, false), normalized_({}, false) {}
+  explicit PipelineTokenizer(VocabularySpec spec) : Tokenizer(std::move(spec)) {}
 
   Status build() {
     LAI_TRY_STATUS(check_ids(spec_));
@@ -71,8 +70,8 @@ class PipelineTokenizer final : public Tokenizer {
       if (token.normalized) token.text = normalizer_.run(token.text);
       (token.normalized ? normalized : raw).push_back(std::move(token));
     }
-    raw_ = AddedTokens(std::move(raw), spec_.longest_added_first);
-    normalized_ = AddedTokens(std::move(normalized), spec_.longest_added_first);
+    LAI_TRY(raw_, AddedTokens::build(std::move(raw), spec_.longest_added_first));
+    LAI_TRY(normalized_, AddedTokens::build(std::move(normalized), spec_.longest_added_first));
     spec_.merges = {};  // the model has them; they are most of the memory
     return Ok{};
   }

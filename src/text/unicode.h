@@ -26,6 +26,7 @@ enum CharClass : uint32_t {
   kNonspacing = 1 << 14,  // what its strip_accents removes
   kCombining = 1 << 15,   // what the StripAccents step removes
   kNormalizes = 1 << 16,  // NFKD changes it, or it has a combining class
+  kDecimal = 1 << 17,     // Nd
 };
 constexpr uint32_t kLetter = kUpper | kLower | kTitle | kModifier | kOtherLetter;
 
