@@ -5,68 +5,19 @@
 #include <cctype>
 #include <string_view>
 
-#include "text/pattern.h"
+#include "engine/gguf_pre_tokenizers.h"
+#include "text/bert_steps.h"
 
 namespace localai::engine {
 namespace {
 
 using formats::GgufFile;
 using text::AddedToken;
-using text::PreTokenizerStep;
+using text::NormalizerStep;
 using text::TokenId;
 using text::TokenizerKind;
 using text::TokenType;
 using text::VocabularySpec;
-
-// What a name in tokenizer.ggml.pre stands for. Source: llama-vocab.cpp of
-// llama.cpp, as in llama-cpp-python 0.3.36.
-struct PreTokenizer {
-  std::vector<std::string_view> names;
-  std::vector<const char*> patterns;
-  bool ignore_merges = false;
-  bool add_bos = false;
-};
-
-std::vector<PreTokenizer> pre_tokenizers() {
-  using namespace text;
-  const auto number = kPatternNumber, gpt2 = kPatternGpt2, llama3 = kPatternLlama3;
-  return {
-      {{"llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2",
-        "jina-v5-nano"},
-       {llama3},
-       true,
-       true},
-      {{"dbrx", "smaug-bpe", "chatglm-bpe"}, {llama3}},
-      {{"glm4", "glm5"}, {llama3}, true},
-      {{"qwen2", "deepseek-r1-qwen", "kormo", "f2llmv2", "megrez", "stablelm2", "hunyuan",
-        "solar-open", "grok-2"},
-       {kPatternQwen2}},
-      {{"qwen35"}, {kPatternQwen35}},
-      {{"smollm", "command-r", "starcoder", "refact", "codeshell", "exaone", "minerva-7b",
-        "mellum2"},
-       {number, gpt2}},
-      {{"gpt-2", "phi-2", "jina-es", "jina-de", "gigachat", "jina-v2-es", "jina-v2-de", "a.x-4.0",
-        "mellum", "mpt", "olmo", "jais", "trillion", "granite-docling", "exaone4"},
-       {gpt2}},
-      {{"tekken"}, {kPatternTekken}, true, true},
-      {{"gpt-4o", "llama4", "kanana2", "talkie", "minimax-m2"}, {kPatternGpt4o}},
-      {{"deepseek-v3", "hunyuan-dense", "joyai-llm"},
-       {kPatternNumbersOf3, kPatternDeepseekCjk, kPatternDeepseekWords}},
-      {{"default", ""}, {kPatternPunctuation, gpt2, kPatternNumbers, kPatternAsciiDigits3}},
-  };
-}
-
-Status use_pre_tokenizer(const std::string& name, VocabularySpec& spec) {
-  for (const PreTokenizer& known : pre_tokenizers()) {
-    if (std::find(known.names.begin(), known.names.end(), name) == known.names.end()) continue;
-    for (const char* pattern : known.patterns)
-      spec.pre_tokenizer.push_back({PreTokenizerStep::Kind::kSplitRegex, pattern});
-    spec.ignore_merges = known.ignore_merges;
-    spec.add_bos = known.add_bos;
-    return Ok{};
-  }
-  return unsupported("tokenizer.ggml.pre: pre-tokenizer '" + name + "' is not known");
-}
 
 Status read_tokens(const GgufFile& file, VocabularySpec& spec) {
   LAI_TRY(const auto tokens, file.array("tokenizer.ggml.tokens"));
@@ -137,13 +88,36 @@ void add_end(VocabularySpec& spec, TokenId id) {
   if (std::find(ends.begin(), ends.end(), id) == ends.end()) ends.push_back(id);
 }
 
+// Ids of a kind of tokenizer where the file does not say.
+struct DefaultIds {
+  std::optional<TokenId> bos, eos, unknown, pad;
+};
+
+DefaultIds default_ids(TokenizerKind kind) {
+  switch (kind) {
+    case TokenizerKind::kSentencePieceBpe:
+      return {1, 2, 0, {}};
+    case TokenizerKind::kByteLevelBpe:
+      return {11, 11, {}, {}};
+    case TokenizerKind::kWordPiece:
+      return {101, 102, 100, 0};
+    case TokenizerKind::kUnigram:
+      return {{}, 1, 2, 0};
+  }
+  return {};
+}
+
 Status read_special_ids(const GgufFile& file, VocabularySpec& spec) {
-  const bool llama = spec.kind == TokenizerKind::kSentencePieceBpe;
-  using Id = std::optional<TokenId>;
-  LAI_TRY(spec.bos, read_id(file, spec, "bos_token_id", llama ? 1 : 11));
-  LAI_TRY(spec.eos, read_id(file, spec, "eos_token_id", llama ? 2 : 11));
-  LAI_TRY(spec.unknown, read_id(file, spec, "unknown_token_id", llama ? Id(0) : Id()));
-  LAI_TRY(spec.pad, read_id(file, spec, "padding_token_id", {}));
+  const DefaultIds absent = default_ids(spec.kind);
+  const bool bert = spec.kind == TokenizerKind::kWordPiece;
+  LAI_TRY(spec.bos, read_id(file, spec, bert ? "cls_token_id" : "bos_token_id", absent.bos));
+  if (bert) {
+    LAI_TRY(spec.bos, read_id(file, spec, "bos_token_id", spec.bos));
+  }
+  // What stands at the end of BERT's text separates two texts as well; the key is spelled so.
+  LAI_TRY(spec.eos, read_id(file, spec, bert ? "seperator_token_id" : "eos_token_id", absent.eos));
+  LAI_TRY(spec.unknown, read_id(file, spec, "unknown_token_id", absent.unknown));
+  LAI_TRY(spec.pad, read_id(file, spec, "padding_token_id", absent.pad));
   if (spec.eos) add_end(spec, *spec.eos);
   for (const char* key : {"eot_token_id", "eom_token_id", "fim_pad_token_id", "fim_rep_token_id",
                           "fim_sep_token_id"}) {
@@ -154,6 +128,7 @@ Status read_special_ids(const GgufFile& file, VocabularySpec& spec) {
     if ((spec.types[id] == TokenType::kControl || spec.types[id] == TokenType::kUserDefined) &&
         text_ends_generation(spec.tokens[id]))
       add_end(spec, static_cast<TokenId>(id));
+  if (bert) return Ok{};  // [CLS] and [SEP] always stand around its text
   LAI_TRY_STATUS(read_flag(file, "add_bos_token", spec.add_bos));
   LAI_TRY_STATUS(read_flag(file, "add_eos_token", spec.add_eos));
   LAI_TRY_STATUS(read_flag(file, "add_space_prefix", spec.add_space_prefix));
@@ -188,6 +163,74 @@ Status add_special_tokens(const GgufFile& file, VocabularySpec& spec) {
   return Ok{};
 }
 
+void use_sentencepiece(VocabularySpec& spec) {
+  spec.kind = TokenizerKind::kSentencePieceBpe;
+  spec.byte_fallback = true;
+  spec.add_bos = true;
+  spec.add_space_prefix = true;
+  spec.normalizer.push_back({NormalizerStep::Kind::kReplace, " ", "\u2581"});
+}
+
+Status use_byte_level(const GgufFile& file, VocabularySpec& spec) {
+  spec.kind = TokenizerKind::kByteLevelBpe;
+  LAI_TRY(const auto pre, file.string("tokenizer.ggml.pre"));
+  LAI_TRY_STATUS(use_gguf_pre_tokenizer(std::string(pre.value_or("")), spec));
+  return read_merges(file, spec);
+}
+
+// The vocabulary is spelled with U+2581 before what begins a word, and bare where a word goes on.
+Status use_word_piece(const GgufFile& file, VocabularySpec& spec) {
+  spec.kind = TokenizerKind::kWordPiece;
+  spec.word_start = "\u2581";
+  spec.clean_spaces = true;
+  spec.add_bos = spec.add_eos = true;
+  text::BertNormalizer normalizer;
+  LAI_TRY_STATUS(read_flag(file, "normalizer.lowercase", normalizer.lowercase));
+  normalizer.strip_accents = normalizer.lowercase;
+  LAI_TRY_STATUS(read_flag(file, "normalizer.strip_accents", normalizer.strip_accents));
+  text::add_bert_normalizer(spec, normalizer);
+  text::add_bert_pre_tokenizer(spec);
+  return Ok{};
+}
+
+Status read_charsmap(const GgufFile& file, VocabularySpec& spec) {
+  LAI_TRY(const auto bytes, file.array("tokenizer.ggml.precompiled_charsmap"));
+  if (!bytes || bytes->size() == 0) return Ok{};
+  std::string rules;
+  rules.reserve(bytes->size());
+  for (size_t i = 0; i < bytes->size(); ++i) {
+    const auto byte = bytes->integer(i);
+    if (!byte || *byte < -128 || *byte > 255)
+      return corrupt("tokenizer.ggml.precompiled_charsmap is not an array of bytes");
+    rules.push_back(static_cast<char>(*byte));
+  }
+  spec.normalizer.push_back({NormalizerStep::Kind::kCharsmap, std::move(rules)});
+  return Ok{};
+}
+
+Status use_unigram(const GgufFile& file, VocabularySpec& spec) {
+  spec.kind = TokenizerKind::kUnigram;
+  spec.add_eos = true;
+  spec.add_space_prefix = true;
+  bool squeeze = false;
+  LAI_TRY_STATUS(read_charsmap(file, spec));
+  LAI_TRY_STATUS(read_flag(file, "remove_extra_whitespaces", squeeze));
+  if (squeeze) spec.normalizer.push_back({NormalizerStep::Kind::kSqueezeSpaces});
+  spec.normalizer.push_back({NormalizerStep::Kind::kReplace, " ", "\u2581"});
+  return Ok{};
+}
+
+Status use_model(const GgufFile& file, const std::string& model, VocabularySpec& spec) {
+  if (model == "gpt2") return use_byte_level(file, spec);
+  if (model == "bert") return use_word_piece(file, spec);
+  if (model == "t5") return use_unigram(file, spec);
+  if (model != "llama")
+    return unsupported("tokenizer.ggml.model '" + model +
+                       "' is not supported (llama, gpt2, bert and t5 are)");
+  use_sentencepiece(spec);
+  return Ok{};
+}
+
 }  // namespace
 
 bool text_ends_generation(std::string_view token_text) {
@@ -218,26 +261,13 @@ bool text_ends_generation(std::string_view token_text) {
 
 Result<VocabularySpec> read_gguf_vocabulary(const GgufFile& file) {
   VocabularySpec spec;
-  LAI_TRY(const auto found, file.string("tokenizer.ggml.model"));
-  if (!found) return not_found(file.name() + ": has no tokenizer (no tokenizer.ggml.model)");
-  const std::string model = found.value_or("");
-  if (model != "llama" && model != "gpt2")
-    return unsupported(file.name() + ": tokenizer.ggml.model '" + model +
-                       "' is not supported (llama and gpt2 are)");
+  LAI_TRY(const auto model, file.string("tokenizer.ggml.model"));
+  if (!model) return not_found(file.name() + ": has no tokenizer (no tokenizer.ggml.model)");
+  LAI_TRY_STATUS(use_model(file, std::string(*model), spec), file.name());
   LAI_TRY_STATUS(read_tokens(file, spec), file.name());
-  if (model == "llama") {
-    spec.kind = TokenizerKind::kSentencePieceBpe;
-    spec.byte_fallback = true;
-    spec.add_bos = true;
-    spec.add_space_prefix = true;
-    spec.normalizer.push_back({text::NormalizerStep::Kind::kReplace, " ", "\u2581"});
-  } else {
-    LAI_TRY(const auto pre, file.string("tokenizer.ggml.pre"));
-    LAI_TRY_STATUS(use_pre_tokenizer(pre.value_or(""), spec), file.name());
-    LAI_TRY_STATUS(read_merges(file, spec), file.name());
-  }
   LAI_TRY_STATUS(read_special_ids(file, spec));
-  if (model != "llama") spec.add_space_prefix = false;  // it belongs to the other kind
+  // A space before the text belongs to the SentencePiece kinds.
+  if (spec.kind == TokenizerKind::kByteLevelBpe) spec.add_space_prefix = false;
   spec.strip_decoded_space = spec.add_space_prefix;
   LAI_TRY_STATUS(add_special_tokens(file, spec));
   return spec;

@@ -17,54 +17,23 @@ size_t spaces_before(std::string_view text, size_t end) {
 
 }  // namespace
 
-AddedTokens::AddedTokens(std::vector<AddedToken> tokens, bool longest_first)
-    : tokens_(std::move(tokens)), longest_first_(longest_first) {
-  first_.fill(-1);
-  nodes_.emplace_back();
-  for (size_t i = 0; i < tokens_.size(); ++i)
-    if (!tokens_[i].text.empty()) insert(i);
-}
-
-int32_t AddedTokens::child_of(int32_t node, unsigned char byte) const {
-  if (node == 0) return first_[byte];
-  int32_t child = nodes_[static_cast<size_t>(node)].child;
-  while (child >= 0 && nodes_[static_cast<size_t>(child)].byte != byte)
-    child = nodes_[static_cast<size_t>(child)].sibling;
-  return child;
-}
-
-void AddedTokens::insert(size_t token) {
-  int32_t node = 0;
-  for (const char c : tokens_[token].text) {
-    const auto byte = static_cast<unsigned char>(c);
-    int32_t child = child_of(node, byte);
-    if (child < 0) {
-      child = static_cast<int32_t>(nodes_.size());
-      Node made;
-      made.byte = byte;
-      if (node == 0) {
-        first_[byte] = child;
-      } else {
-        made.sibling = std::exchange(nodes_[static_cast<size_t>(node)].child, child);
-      }
-      nodes_.push_back(made);
-    }
-    node = child;
-  }
-  nodes_[static_cast<size_t>(node)].token = static_cast<int32_t>(token);
+Result<AddedTokens> AddedTokens::build(std::vector<AddedToken> tokens, bool longest_first) {
+  AddedTokens out;
+  out.tokens_ = std::move(tokens);
+  out.longest_first_ = longest_first;
+  std::vector<TokenTrie::Entry> entries;
+  for (size_t i = 0; i < out.tokens_.size(); ++i)
+    entries.push_back({out.tokens_[i].text, static_cast<int32_t>(i)});
+  LAI_TRY(out.trie_, TokenTrie::build(std::move(entries)));
+  return out;
 }
 
 AddedTokens::Found AddedTokens::longest_at(std::string_view text, size_t at, size_t end,
                                            bool special) const {
   Found best;
-  int32_t node = 0;
-  for (size_t i = at; i < end; ++i) {
-    node = child_of(node, static_cast<unsigned char>(text[i]));
-    if (node < 0) break;
-    const int32_t token = nodes_[static_cast<size_t>(node)].token;
-    if (token >= 0 && (special || !tokens_[static_cast<size_t>(token)].special))
-      best = {at, i + 1 - at, token};
-  }
+  trie_.prefixes(text.substr(at, end - at), [&](int32_t token, size_t bytes) {
+    if (special || !tokens_[static_cast<size_t>(token)].special) best = {at, bytes, token};
+  });
   return best;
 }
 

@@ -1,12 +1,13 @@
 #pragma once
 // Finds added (special and user-defined) tokens in text.
-#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/result.h"
 #include "text/pattern.h"
+#include "text/token_trie.h"
 #include "text/vocabulary.h"
 
 namespace localai::text {
@@ -22,23 +23,17 @@ struct Fragment {
 class AddedTokens {
  public:
   // `longest_first`: see VocabularySpec::longest_added_first. Empty texts are never found.
-  AddedTokens(std::vector<AddedToken> tokens, bool longest_first);
+  // Errors: kUnsupported (texts too long together).
+  static Result<AddedTokens> build(std::vector<AddedToken> tokens, bool longest_first);
   // Without `special`, tokens that are special stay text. No fragment of text is empty.
   [[nodiscard]] std::vector<Fragment> split(std::string_view text, bool special) const;
   [[nodiscard]] bool empty() const { return tokens_.empty(); }
 
  private:
-  struct Node {
-    int32_t child = -1, sibling = -1;
-    int32_t token = -1;  // that ends here: index into tokens_
-    unsigned char byte = 0;
-  };
   struct Found {
     size_t at = 0, bytes = 0;
     int32_t token = -1;
   };
-  [[nodiscard]] int32_t child_of(int32_t node, unsigned char byte) const;
-  void insert(size_t token);
   // The longest token that starts at `at`, ends by `end`, and is not special unless `special`.
   [[nodiscard]] Found longest_at(std::string_view text, size_t at, size_t end, bool special) const;
   [[nodiscard]] std::vector<Found> leftmost(std::string_view text, bool special) const;
@@ -47,9 +42,8 @@ class AddedTokens {
   [[nodiscard]] bool stands_alone(std::string_view text, const Found& found) const;
 
   std::vector<AddedToken> tokens_;
-  bool longest_first_;
-  std::vector<Node> nodes_;           // a trie over bytes; 0 is the root
-  std::array<int32_t, 256> first_{};  // children of the root
+  bool longest_first_ = false;
+  TokenTrie trie_;  // of indexes into tokens_
 };
 
 }  // namespace localai::text

@@ -1,47 +1,11 @@
 // Matchers for the pre-tokenizer regexes that models really use. Each function tries the regex's
 // alternatives in their order at one position, as a backtracking engine would.
+#include <algorithm>
+
 #include "text/pattern.h"
 #include "text/unicode.h"
 
 namespace localai::text {
-
-#define LAI_SPACES R"(|\s+(?!\S)|\s+)"
-#define LAI_ANY_CASE R"((?i:'s|'t|'re|'ve|'m|'ll|'d))"
-#define LAI_LINES R"(|\s*[\r\n]+)" LAI_SPACES
-#define LAI_UPPERS R"([\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}])"
-#define LAI_LOWERS R"([\p{Ll}\p{Lm}\p{Lo}\p{M}])"
-#define LAI_BEFORE R"([^\r\n\p{L}\p{N}]?)"
-const char* const kPatternGpt2 =
-    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+)" LAI_SPACES;
-const char* const kPatternLlama3 =
-    LAI_ANY_CASE "|" LAI_BEFORE R"(\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*)" LAI_LINES;
-const char* const kPatternQwen2 =
-    LAI_ANY_CASE "|" LAI_BEFORE R"(\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*)" LAI_LINES;
-const char* const kPatternQwen35 =
-    LAI_ANY_CASE "|" LAI_BEFORE R"([\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*)" LAI_LINES;
-const char* const kPatternTekken =
-    LAI_BEFORE LAI_UPPERS "*" LAI_LOWERS "+|" LAI_BEFORE LAI_UPPERS "+" LAI_LOWERS
-                          "*"
-                          R"(|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*)" LAI_LINES;
-const char* const kPatternGpt4o = LAI_BEFORE LAI_UPPERS
-    "*" LAI_LOWERS "+" LAI_ANY_CASE "?|" LAI_BEFORE LAI_UPPERS "+" LAI_LOWERS "*" LAI_ANY_CASE
-    "?"
-    R"(|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*)" LAI_LINES;
-const char* const kPatternNumber = R"(\p{N})";
-const char* const kPatternNumbers = R"(\p{N}+)";
-const char* const kPatternNumbersOf3 = R"(\p{N}{1,3})";
-const char* const kPatternAsciiDigits3 = "[0-9][0-9][0-9]";
-const char* const kPatternPunctuation = R"([\p{P}\$\+<=>\^~\|]+)";
-const char* const kPatternDeepseekCjk = "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+";
-const char* const kPatternDeepseekWords =
-    R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+)"
-    R"(| ?[\p{P}\p{S}]+[\r\n]*)" LAI_LINES;
-#undef LAI_SPACES
-#undef LAI_ANY_CASE
-#undef LAI_LINES
-#undef LAI_UPPERS
-#undef LAI_LOWERS
-#undef LAI_BEFORE
 
 namespace {
 
@@ -65,7 +29,7 @@ size_t contraction(std::string_view text, size_t at, bool fold) {
   return fold && text.substr(at + 1, 2) == "\u017f" ? at + 3 : at;
 }
 
-size_t run_of_others(std::string_view text, size_t at, int excluded) {
+size_t run_of_others(std::string_view text, size_t at, uint32_t excluded) {
   for (TextChar c = char_at(text, at); c.bytes > 0 && !c.is(excluded); c = char_at(text, at))
     at += c.bytes;
   return at;
@@ -76,7 +40,7 @@ size_t run_of_bytes(std::string_view text, size_t at, std::string_view bytes) {
   return at;
 }
 
-size_t run_up_to(std::string_view text, size_t at, int bits, int count) {
+size_t run_up_to(std::string_view text, size_t at, uint32_t bits, int count) {
   for (TextChar c = char_at(text, at); count > 0 && c.is(bits); c = char_at(text, at)) {
     at += c.bytes;
     --count;
@@ -111,26 +75,95 @@ size_t gpt2(std::string_view text, size_t at) {
 }
 
 //  ?[^\s\p{L}\p{N}]+ and what of `tail` follows directly; `at` when that does not match.
-size_t others(std::string_view text, size_t at, int word, std::string_view tail) {
+size_t others(std::string_view text, size_t at, uint32_t word, std::string_view tail) {
   const size_t start = at + (text[at] == ' ' ? 1 : 0);
   const size_t end = run_of_others(text, start, kSpace | word | kNumber);
   return end > start ? run_of_bytes(text, end, tail) : at;
 }
 
-template <int kDigits, int kWordBits>
+// Where the pattern family of Llama 3 differs.
+struct Llama3Style {
+  int digits = 3;
+  uint32_t word = kLetter;
+  bool contractions = true;
+  bool line_ends_after_others = true;
+  bool spaces_by_halves = false;
+};
+
+// \s{512}(?!\S)|\s{256}(?!\S)| ... |\s{4}(?!\S)|\s{1,2}(?!\S)|\s{1}
+size_t spaces_by_halves(std::string_view text, size_t at) {
+  for (int count = 512; count >= 1; count /= 2) {
+    size_t end = at;
+    int left = count;
+    for (TextChar c = char_at(text, at); left > 0 && c.is(kSpace); c = char_at(text, end)) {
+      end += c.bytes;
+      --left;
+    }
+    if (left == 0 && (end == text.size() || char_at(text, end).is(kSpace))) return end;
+  }
+  const TextChar c = char_at(text, at);
+  return c.is(kSpace) ? at + c.bytes : at;
+}
+
+size_t llama3_styled(std::string_view text, size_t at, const Llama3Style& style) {
+  if (style.contractions)
+    if (const size_t end = contraction(text, at, true); end > at) return end;
+  const TextChar c = char_at(text, at);
+  if (c.is(style.word)) return run_end(text, at, style.word);
+  if (!c.is(kNumber) && !is_line_end(c.code))
+    if (const size_t end = run_end(text, at + c.bytes, style.word); end > at + c.bytes) return end;
+  if (c.is(kNumber)) return run_up_to(text, at, kNumber, style.digits);
+  const std::string_view tail = style.line_ends_after_others ? "\r\n" : "";
+  if (const size_t end = others(text, at, style.word, tail); end > at) return end;
+  if (!style.spaces_by_halves) return lines(text, at);
+  const size_t end = lines(text, at);
+  return end > at && is_line_end(static_cast<unsigned char>(text[end - 1]))
+             ? end
+             : spaces_by_halves(text, at);
+}
+
+template <int kDigits, uint32_t kWordBits>
 size_t llama3(std::string_view text, size_t at) {
+  return llama3_styled(text, at, {.digits = kDigits, .word = kWordBits});
+}
+
+size_t seed_coder(std::string_view text, size_t at) {
+  return llama3_styled(text, at, {.digits = 1, .line_ends_after_others = false});
+}
+
+size_t ufakzeka(std::string_view text, size_t at) {
+  return llama3_styled(text, at, {.digits = 1, .contractions = false});
+}
+
+size_t jais2(std::string_view text, size_t at) {
+  return llama3_styled(text, at, {.spaces_by_halves = true});
+}
+
+// (?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+ : letters with their marks, single spaces between them.
+size_t spaced_words(std::string_view text, size_t at) {
+  size_t end = at;
+  while (true) {
+    const size_t letter = end + (end > at && byte_at(text, end) == ' ' ? 1 : 0);
+    const TextChar c = char_at(text, letter);
+    if (!c.is(kLetter)) return end;
+    end = run_end(text, letter + c.bytes, kMark);
+  }
+}
+
+size_t exaone_moe(std::string_view text, size_t at) {
   if (const size_t end = contraction(text, at, true); end > at) return end;
   const TextChar c = char_at(text, at);
-  if (c.is(kWordBits)) return run_end(text, at, kWordBits);
-  if (!c.is(kNumber) && !is_line_end(c.code))
-    if (const size_t end = run_end(text, at + c.bytes, kWordBits); end > at + c.bytes) return end;
-  if (c.is(kNumber)) return run_up_to(text, at, kNumber, kDigits);
-  if (const size_t end = others(text, at, kWordBits, "\r\n"); end > at) return end;
+  if (!c.is(kLetter | kNumber) && !is_line_end(c.code))
+    if (const size_t end = spaced_words(text, at + c.bytes); end > at + c.bytes) return end;
+  if (const size_t end = spaced_words(text, at); end > at) return end;
+  if (c.is(kNumber)) return at + c.bytes;
+  if (const size_t end = others(text, at, kLetter, ""); end > at)
+    return run_of_bytes(text.substr(0, end + 1), end, "\r\n/");
   return lines(text, at);
 }
 
-constexpr int kUppers = kUpper | kTitle | kModifier | kOtherLetter | kMark;
-constexpr int kLowers = kLower | kModifier | kOtherLetter | kMark;
+constexpr uint32_t kUppers = kUpper | kTitle | kModifier | kOtherLetter | kMark;
+constexpr uint32_t kLowers = kLower | kModifier | kOtherLetter | kMark;
 
 // UPPERS*LOWERS+ from `at`: all uppers, then lowers; without any of those, back to the last of the
 // uppers that is a lower too.
@@ -175,7 +208,7 @@ size_t deepseek_words(std::string_view text, size_t at) {
     while (lower(byte_at(text, end)) >= 'a' && lower(byte_at(text, end)) <= 'z') ++end;
     if (end > at + 1) return end;
   }
-  constexpr int kWords = kLetter | kMark;
+  constexpr uint32_t kWords = kLetter | kMark;
   if (!c.is(kLetter | kPunctuation | kSymbol) && !is_line_end(c.code))
     if (const size_t end = run_end(text, at + c.bytes, kWords); end > at + c.bytes) return end;
   if (c.is(kWords)) return run_end(text, at, kWords);
@@ -204,13 +237,76 @@ size_t ascii_digits_3(std::string_view text, size_t at) {
   return at + 3;
 }
 
+template <bool kBacktick>
 size_t punctuation(std::string_view text, size_t at) {
-  constexpr std::string_view kMore = "$+<=>^~|";
+  constexpr std::string_view kMore = kBacktick ? "$+<=>^~|`" : "$+<=>^~|";
   for (TextChar c = char_at(text, at);
        c.is(kPunctuation) || (c.bytes == 1 && kMore.find(text[at]) != std::string_view::npos);
        c = char_at(text, at))
     at += c.bytes;
   return at;
+}
+
+//  ?[^(\s|.,!?...)]+ : a class, whatever its author meant the brackets to be.
+size_t poro(std::string_view text, size_t at) {
+  constexpr std::u32string_view kStops = U"(|.,!?\u2026\u3002\uff0c\u3001\u0964\u06d4\u060c)";
+  const size_t start = at + (text[at] == ' ' ? 1 : 0);
+  size_t end = start;
+  for (TextChar c = char_at(text, end);
+       c.bytes > 0 && !c.is(kSpace) && kStops.find(c.code) == std::u32string_view::npos;
+       c = char_at(text, end))
+    end += c.bytes;
+  return end > start ? end : at;
+}
+
+size_t line_end(std::string_view text, size_t at) {
+  return at + (is_line_end(static_cast<unsigned char>(text[at])) ? 1 : 0);
+}
+
+size_t line(std::string_view text, size_t at) {
+  const bool ends = text[at] == '\n';
+  while (at < text.size() && (text[at] == '\n') == ends) ++at;
+  return at;
+}
+
+// \s? and one or more of the class.
+template <uint32_t kBits>
+size_t spaced(std::string_view text, size_t at) {
+  const TextChar c = char_at(text, at);
+  const size_t start = at + (c.is(kSpace) ? c.bytes : 0);
+  const size_t end = run_end(text, start, kBits);
+  return end > start ? end : at;
+}
+
+// Skips up to `count` decimal digits.
+size_t decimals(std::string_view text, size_t at, size_t count) {
+  for (TextChar c = char_at(text, at); count > 0 && c.is(kDecimal); c = char_at(text, at)) {
+    at += c.bytes;
+    --count;
+  }
+  return at;
+}
+
+// (?=(\d{3})+(?!\d)) finds empty places: those with a multiple of three digits after them. The
+// pieces between two such places stand here as the matches. A run of digits is counted where it
+// begins; inside it the next place is three digits on.
+size_t digit_triples(std::string_view text, size_t at) {
+  for (size_t i = at; i < text.size();) {
+    if (!char_at(text, i).is(kDecimal)) {
+      i += char_at(text, i).bytes;
+      continue;
+    }
+    size_t next = i;
+    if (!char_before(text, i).is(kDecimal)) {
+      size_t count = 0, end = i;
+      for (; char_at(text, end).is(kDecimal); ++count) end += char_at(text, end).bytes;
+      next = decimals(text, i, count % 3);
+    }
+    if (next == at) next = decimals(text, next, 3);
+    if (next > at && char_at(text, next).is(kDecimal)) return next;
+    i = next;
+  }
+  return text.size();
 }
 
 }  // namespace
@@ -231,9 +327,21 @@ MatchEnd known_pattern(std::string_view regex) {
       {kPatternNumbers, numbers<0>},
       {kPatternNumbersOf3, numbers<3>},
       {kPatternAsciiDigits3, ascii_digits_3},
-      {kPatternPunctuation, punctuation},
+      {kPatternPunctuation, punctuation<false>},
+      {kPatternFalconPunctuation, punctuation<true>},
       {kPatternDeepseekCjk, deepseek_cjk},
       {kPatternDeepseekWords, deepseek_words},
+      {kPatternSeedCoder, seed_coder},
+      {kPatternUfakzeka, ufakzeka},
+      {kPatternJais2, jais2},
+      {kPatternExaoneMoe, exaone_moe},
+      {kPatternYoutu, tekken<1, true>},
+      {kPatternPoro, poro},
+      {kPatternLineEnd, line_end},
+      {kPatternLines, line},
+      {kPatternSpacedLetters, spaced<kLetter>},
+      {kPatternSpacedPunctuation, spaced<kPunctuation>},
+      {kPatternDigitTriples, digit_triples},
   };
   for (const Known& known : table)
     if (known.regex == regex) return known.match;

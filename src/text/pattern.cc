@@ -80,6 +80,10 @@ Result<std::unique_ptr<Pattern>> compile_general(const std::string& regex) {
     return unsupported("regex '" + regex + "': " + reinterpret_cast<const char*>(text.data()) +
                        " at byte " + std::to_string(at));
   }
+  uint32_t empty = 0;
+  pcre2_pattern_info(code.get(), PCRE2_INFO_MATCHEMPTY, &empty);
+  if (empty != 0)
+    return unsupported("regex '" + regex + "' can match nothing, which is not supported");
   pcre2_jit_compile(code.get(), PCRE2_JIT_COMPLETE);  // without JIT it interprets, only slower
   std::unique_ptr<pcre2_match_context, Freed> context(pcre2_match_context_create(nullptr));
   if (context == nullptr) return exhausted("no memory for a regex");

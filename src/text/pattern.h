@@ -39,6 +39,24 @@ extern const char* const kPatternAsciiDigits3;
 extern const char* const kPatternPunctuation;
 extern const char* const kPatternDeepseekCjk;
 extern const char* const kPatternDeepseekWords;
+extern const char* const kPatternSeedCoder;
+extern const char* const kPatternUfakzeka;
+extern const char* const kPatternJais2;
+extern const char* const kPatternExaoneMoe;
+extern const char* const kPatternYoutu;
+extern const char* const kPatternPoro;
+extern const char* const kPatternFalconPunctuation;
+extern const char* const kPatternLineEnd;
+extern const char* const kPatternLines;
+extern const char* const kPatternSpacedLetters;
+extern const char* const kPatternSpacedPunctuation;
+extern const char* const kPatternDigitTriples;
+// Those of explicit ranges alone, which PCRE2 matches as the reference does.
+extern const char* const kPatternDeepseekLetters;
+extern const char* const kPatternDeepseekMarks;
+extern const char* const kPatternSpacesAtEnd;
+extern const char* const kPatternDeepseekIdeographs;
+extern const char* const kPatternYoutuBlocks;
 
 // A matcher by hand: where the match that starts at `at` ends, or `at` when there is none.
 using MatchEnd = size_t (*)(std::string_view text, size_t at);

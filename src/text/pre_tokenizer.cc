@@ -57,15 +57,37 @@ void add(Words& out, std::string_view text, const std::vector<Span>& spans) {
     out.words.push_back(text.substr(span.begin, span.end - span.begin));
 }
 
+// Adds what the behaviour makes of the cuts. `first`: of the first word so far.
+void cut(Words& out, std::string_view text, bool first, const std::vector<Cut>& cuts,
+         SplitBehavior behavior) {
+  if (first && behavior == SplitBehavior::kRemoved && !cuts.empty() && cuts.front().match)
+    out.from_start = false;
+  add(out, text, fold(cuts, behavior));
+}
+
 std::optional<Span> find_literal(std::string_view text, std::string_view literal, size_t from) {
   const size_t at = text.find(literal, from);
   if (at == std::string_view::npos) return std::nullopt;
   return Span{at, at + literal.size()};
 }
 
-std::optional<Span> find_digit(std::string_view text, size_t from) {
+std::optional<Span> find_class(std::string_view text, uint32_t classes, size_t from) {
   for (TextChar c = char_at(text, from); c.bytes > 0; c = char_at(text, from)) {
-    if (c.is(kDigit)) return Span{from, from + c.bytes};
+    if (c.is(classes)) return Span{from, from + c.bytes};
+    from += c.bytes;
+  }
+  return std::nullopt;
+}
+
+// \w+|[^\w\s]+
+std::optional<Span> find_word(std::string_view text, size_t from) {
+  for (TextChar c = char_at(text, from); c.bytes > 0; c = char_at(text, from)) {
+    if (c.is(kWord)) return Span{from, run_end(text, from, kWord)};
+    if (!c.is(kSpace)) {
+      size_t end = from;
+      for (; c.bytes > 0 && !c.is(kWord | kSpace); c = char_at(text, end)) end += c.bytes;
+      return Span{from, end};
+    }
     from += c.bytes;
   }
   return std::nullopt;
@@ -135,11 +157,12 @@ Words PreTokenizer::split(std::string_view piece, bool first) const {
   for (const Step& step : steps_) {
     Words next;
     next.owned = std::move(now.owned);
+    next.from_start = now.from_start;
     for (size_t i = 0; i < now.words.size(); ++i) {
       const std::string_view text = now.words[i];
       const PreTokenizerStep& spec = step.spec;
       const auto split_by = [&](const auto& find, SplitBehavior behavior) {
-        add(next, text, fold(cut_by(text, spec.invert, find), behavior));
+        cut(next, text, i == 0, cut_by(text, spec.invert, find), behavior);
       };
       switch (spec.kind) {
         case Kind::kSplitRegex:
@@ -149,12 +172,17 @@ Words PreTokenizer::split(std::string_view piece, bool first) const {
           split_by([&](size_t from) { return find_literal(text, spec.pattern, from); },
                    spec.behavior);
           break;
-        case Kind::kDigits:
-          split_by([&](size_t from) { return find_digit(text, from); },
-                   spec.individual ? SplitBehavior::kIsolated : SplitBehavior::kContiguous);
+        case Kind::kSplitClass:
+          split_by([&](size_t from) { return find_class(text, spec.classes, from); },
+                   spec.behavior);
+          break;
+        case Kind::kSplitWords:
+          cut(next, text, i == 0,
+              cut_by(text, true, [&](size_t from) { return find_word(text, from); }),
+              SplitBehavior::kRemoved);
           break;
         case Kind::kMetaspace:
-          metaspace(next, text, first && i == 0, spec);
+          metaspace(next, text, first && now.from_start && i == 0, spec);
           break;
         case Kind::kPrefixSpace:
           prefix_space(next, text);

@@ -15,6 +15,7 @@ namespace localai::text {
 // Words as views into the text that was split, or into `owned` where a step changed the text.
 struct Words {
   std::vector<std::string_view> words;
+  bool from_start = true;  // nothing before the first word was dropped
   std::deque<std::string> owned;
 };
 

@@ -1,12 +1,11 @@
-"""Token ids equal to Hugging Face `tokenizers`, to SentencePiece and (goldens) to llama.cpp."""
+"""BPE: token ids equal to Hugging Face `tokenizers` and (goldens) to llama.cpp."""
 
-import io
 import json
 import random
 
 import pytest
-import sentencepiece
 from conftest import ROOT, run_localai
+from tokenizer_samples import assert_ids_of, assert_same, corpus, decoded, directory_with, fuzz_texts, ours
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 LLAMA3 = (
@@ -14,50 +13,8 @@ LLAMA3 = (
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 QWEN2 = LLAMA3.replace("{1,3}", "")
-FRAGMENTS = [
-    "Hello", " world", "'s", "'LL", " ", "  ", "\n", "\r\n", "\n\n\n", "\t", "123", "4", "é", "e\u0301", "中文",
-    "😀", "👨‍👩‍👧", "\u00a0", "\u3000", "<|end|>", "<s>", "[mark]", "def f(x):\n    return x", "▁", "▁▁", "Ġ", "\u0085",
-    "\u200b", "\U0001e900", "\U000323b0", "٣", "½", "Ⅷ", "!!", "...", "<", "a", "B", "\x00", "ﬃ", "क्षि", "ไทย", "한국어",
-    "\u1e9b\u0323", "ǅ", "HTML <b>", "the", "<0x41>",
-]  # fmt: skip
-
-
-def fuzz_texts(seed, count=3000):
-    rng = random.Random(seed)
-    planes = [(32, 127), (0x80, 0x3000), (0x3000, 0xD800), (0xE000, 0x110000)]
-    texts = ["".join(rng.choices(FRAGMENTS, k=rng.randint(0, 12))) for _ in range(count)]
-    texts += ["".join(chr(rng.randrange(*rng.choice(planes))) for _ in range(rng.randint(1, 20))) for _ in range(count // 2)]
-    return texts
-
-
-def corpus():
-    files = sorted((ROOT / "src/base").glob("*.cc")) + [ROOT / "README.md"]
-    return [path.read_text() for path in files] + ["Straße, naïve façade; Ελληνικά, Русский, العربية, 日本語。" * 20]
-
-
-def directory_with(tokenizer, folder, config=None):
-    """A model directory: the tokenizer and the smallest possible weights."""
-    tokenizer.save(str(folder / "tokenizer.json"))
-    return with_weights(folder, config)
-
-
-def with_weights(folder, config=None):
-    header = json.dumps({"x": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
-    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"\0" * 4)
-    (folder / "config.json").write_text("{}")
-    (folder / "tokenizer_config.json").write_text(json.dumps(config or {}))
-    return folder
-
-
-def ours(model, texts, *flags):
-    lines = "\n".join(map(json.dumps, texts)).encode()
-    return [json.loads(line) for line in run_localai("tokenize", "--model", model, "--jsonl", *flags, stdin=lines).splitlines()]
-
-
-def assert_same(texts, got, expected):
-    assert len(got) == len(expected)
-    wrong = [(ascii(t), g, e) for t, g, e in zip(texts, got, expected) if g != e]
-    assert not wrong, f"{len(wrong)} of {len(texts)} differ, first: {wrong[:2]}"
+# Texts for each kind of tokenizer: together over 100,000 for byte-level BPE, and for SentencePiece's.
+COUNT = 25_000
 
 
 def byte_level(split, normalizer=None, ignore_merges=False):
@@ -108,24 +65,7 @@ def test_tokenizer_json_gives_the_ids_of_tokenizers(family, tmp_path):
     tokenizer = FAMILIES[family]()
     tokenizer.add_special_tokens([AddedToken("[mark]", lstrip=True, rstrip=True, special=True)])
     tokenizer.add_tokens([AddedToken("the", single_word=True), AddedToken("HTML", normalized=True)])
-    texts = fuzz_texts(family) + corpus()
-    expected = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
-    assert_same(texts, ours(directory_with(tokenizer, tmp_path), texts), expected)
-
-
-def test_sentencepiece_model_gives_the_ids_of_sentencepiece(tmp_path):
-    made = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(line for text in corpus() for line in text.splitlines() if line),
-        model_writer=made, model_type="bpe", vocab_size=900, byte_fallback=True, character_coverage=0.98,
-        normalization_rule_name="identity", remove_extra_whitespaces=False, user_defined_symbols=["<|end|>"], minloglevel=2,
-    )  # fmt: skip
-    (tmp_path / "tokenizer.model").write_bytes(made.getvalue())
-    reference = sentencepiece.SentencePieceProcessor(model_proto=made.getvalue())
-    # SentencePiece drops NUL and reads "▁" in the text as a space already.
-    texts = [text for text in fuzz_texts("sentencepiece") + corpus() if text and "\0" not in text]
-    got = ours(with_weights(tmp_path), texts, "--no-specials")
-    assert_same(texts, got, [reference.encode(text) for text in texts])
+    assert_ids_of(tokenizer, directory_with(tokenizer, tmp_path), fuzz_texts(family, COUNT) + corpus())
 
 
 @pytest.mark.parametrize("model", ["smollm2", "gemma3"])
@@ -148,6 +88,4 @@ def test_ids_become_the_text_again(smollm2, gemma3):
     # SmolLM2's vocabulary lacks tokens for some bytes: rare characters are lost there by its design.
     for model, texts in ((smollm2, corpus()[:-1]), (gemma3, plain)):
         ids = ours(model, texts, "--no-specials")
-        lines = "\n".join(map(json.dumps, ids)).encode()
-        back = run_localai("tokenize", "--model", model, "--ids", "--jsonl", "--no-specials", stdin=lines)
-        assert [json.loads(line) for line in back.splitlines()] == texts
+        assert decoded(model, ids, "--no-specials") == texts

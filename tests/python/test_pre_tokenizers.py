@@ -1,0 +1,129 @@
+"""The splitting that each name in GGUF's tokenizer.ggml.pre stands for, against the regexes run by `tokenizers`.
+
+The vocabulary has a token for every two bytes, so that ids tell where a word begins: one byte more or
+less before it pairs all bytes after it otherwise.
+"""
+
+import pytest
+from conftest import run_localai
+from gguf import GGUFWriter
+from tokenizer_samples import assert_ids_of, fuzz_texts
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+
+SPACES = r"|\s+(?!\S)|\s+"
+ENDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+" + SPACES
+LLAMA3 = ENDS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+" + SPACES
+QWEN2 = LLAMA3.replace("{1,3}", "")
+QWEN35 = QWEN2.replace(r"?\p{L}+", r"?[\p{L}\p{M}]+").replace(r"[^\s\p{L}\p{N}]", r"[^\s\p{L}\p{M}\p{N}]")
+UPPER, LOWER, BEFORE = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]", r"[^\r\n\p{L}\p{N}]?"
+CASED = BEFORE + UPPER + "*" + LOWER + "+{}|" + BEFORE + UPPER + "+" + LOWER + "*{}"
+OTHERS = r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+" + SPACES
+TEKKEN = CASED.format("", "") + r"|\p{N}" + OTHERS
+GPT4O = CASED.format(ENDS + "?", ENDS + "?") + r"|\p{N}{1,3}" + OTHERS
+DEEPSEEK_LETTERS = (
+    r"\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-ώᾀ-ᾴᾶ-ᾼιῂ-ῄῆ-ῌ"
+    r"ῐ-ΐῖ-Ίῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤΩℨK-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃]+"
+)
+CJK = r"[一-龥ࠀ-一가-퟿]+"
+DEEPSEEK3 = (
+    r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+"
+    + SPACES
+)
+JAIS2 = LLAMA3.removesuffix(SPACES) + "".join(rf"|\s{{{n}}}(?!\S)" for n in (512, 256, 128, 64, 32, 16, 8, 4, "1,2")) + r"|\s{1}"
+PORO = r" ?[^(\s|.,!?…。，、।۔،)]+"
+# By the first name: the regexes in their order, the other names.
+KNOWN = {
+    "llama-bpe": ([LLAMA3], "llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano"),
+    "dbrx": ([LLAMA3], "smaug-bpe chatglm-bpe glm4 glm5"),
+    "jais-2": ([JAIS2], ""),
+    "minicpm5": ([r"\p{N}{1,3}", LLAMA3.replace("{1,3}", "+")], ""),
+    "qwen2": ([QWEN2], "deepseek-r1-qwen kormo f2llmv2 megrez stablelm2 hunyuan solar-open grok-2"),
+    "bailingmoe": (
+        [r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]" + SPACES],
+        "bailingmoe2 llada-moe",
+    ),
+    "laguna": ([r"[^\n]+|[\n]+", QWEN2], ""),
+    "qwen35": ([QWEN35], ""),
+    "seed-coder": ([QWEN2.replace(r"+[\r\n]*", "+").replace(r"[^\s\p{L}\p{N}]+", r"[^\s\p{L}\p{N}\r\n]+")], ""),
+    "ufakzeka": ([QWEN2.removeprefix(ENDS + "|")], ""),
+    "exaone-moe": (
+        [ENDS + r"|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]" + SPACES],
+        "",
+    ),
+    "smollm": ([r"\p{N}", GPT2], "command-r starcoder refact codeshell exaone minerva-7b mellum2"),
+    "gpt-2": (
+        [GPT2],
+        "phi-2 jina-es jina-de gigachat jina-v2-es jina-v2-de a.x-4.0 mellum mpt olmo jais trillion granite-docling exaone4 "
+        "modern-bert",
+    ),
+    "falcon": ([r"[\p{P}\$\+<=>\^~\|`]+", GPT2, "[0-9][0-9][0-9]"], ""),
+    "tekken": ([TEKKEN], ""),
+    "gpt-4o": ([GPT4O], "llama4 kanana2 talkie minimax-m2"),
+    "youtu": (
+        [r"[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥぀-ゟ゠-ヿ]+", GPT4O.replace("{1,3}", "")],
+        "",
+    ),
+    "deepseek-llm": (
+        [r"[\r\n]", DEEPSEEK_LETTERS, r"\s?[!-/:-~！-／：-～‘-‟　-。]+", r"\s+$", CJK, r"\p{N}+"],
+        "",
+    ),
+    "deepseek-coder": ([r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", CJK, r"\p{N}"], ""),
+    "deepseek-v3": ([r"\p{N}{1,3}", r"[一-龥぀-ゟ゠-ヿ]+", DEEPSEEK3], "hunyuan-dense joyai-llm hy_v4"),
+    "poro-chat": ([PORO], "bloom gpt3-finnish"),
+    "viking": ([PORO, r"\p{N}"], ""),
+    "superbpe": ([r"\p{N}+", r"(?=(\d{3})+(?!\d))"], ""),
+    "default": ([r"[\p{P}\$\+<=>\^~\|]+", GPT2, r"\p{N}+", "[0-9][0-9][0-9]"], ""),
+}
+
+
+def byte_pairs():
+    letters = bytes_to_letters()
+    merges = [(a, b) for a in letters for b in letters]
+    return letters + [a + b for a, b in merges], merges
+
+
+def bytes_to_letters():
+    """GPT-2's alphabet: printable bytes stand for themselves, the others for U+0100 and on."""
+    own = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = iter(range(256, 512))
+    return [chr(byte if byte in own else next(others)) for byte in range(256)]
+
+
+def gguf_of(path, name, tokens, merges):
+    writer = GGUFWriter(path, "llama")
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(name)
+    writer.add_token_list(tokens)
+    writer.add_token_types([1] * len(tokens))
+    writer.add_token_merges([f"{a} {b}" for a, b in merges])
+    writer.add_add_bos_token(False)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_pre_tokenizer_splits_as_its_regexes_do(name, tmp_path):
+    tokens, merges = byte_pairs()
+    reference = Tokenizer(models.BPE(vocab={text: index for index, text in enumerate(tokens)}, merges=merges))
+    splits = [pre_tokenizers.Split(Regex(regex), "isolated") for regex in KNOWN[name][0]]
+    reference.pre_tokenizer = pre_tokenizers.Sequence(
+        [*splits, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    texts = fuzz_texts(name, 3000) + [" " * n + "x" + "\t" * n for n in range(1, 1100, 37)]
+    assert_ids_of(reference, gguf_of(tmp_path / "vocabulary.gguf", name, tokens, merges), texts)
+
+
+def test_other_names_are_known_and_unknown_ones_are_named(tmp_path):
+    letters = bytes_to_letters()
+    for names in KNOWN.values():
+        for name in names[1].split():
+            run_localai("tokenize", "--model", gguf_of(tmp_path / "known.gguf", name, letters, []), "a")
+    refused = run_localai(
+        "tokenize", "--model", gguf_of(tmp_path / "other.gguf", "kimi-k3", letters, []), "a", check=False
+    )  # fmt: skip
+    assert refused.returncode != 0
+    assert b"tokenizer.ggml.pre: pre-tokenizer 'kimi-k3' is not known" in refused.stderr
