@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -28,6 +29,14 @@ Error system_error(const std::filesystem::path& path, const char* what) {
   const int code = errno;
   return {code == ENOENT || code == ENOTDIR ? Code::kNotFound : Code::kInternal,
           path.string() + ": " + what + ": " + std::strerror(code)};
+}
+
+// The same for a file being written: a full disk is not our fault.
+Error write_error(const std::filesystem::path& path, const char* what) {
+  const bool full = errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
+  Error error = system_error(path, what);
+  if (full) error.code = Code::kExhausted;
+  return error;
 }
 
 Result<uint64_t> regular_file_size(int fd, const std::filesystem::path& path) {
@@ -93,27 +102,73 @@ Result<std::string> read_file(const std::filesystem::path& path, uint64_t bytes_
   return text;
 }
 
-Status write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes) {
-  std::string temporary = path.string() + ".XXXXXX";
-  const Descriptor file(::mkstemp(temporary.data()));
-  if (file.fd < 0) return system_error(path, "create a temporary file");
+Result<NewFile> NewFile::create(const std::filesystem::path& path) {
+  const std::filesystem::path parent = path.has_parent_path() ? path.parent_path() : ".";
+  int fd = ::open(parent.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+  std::string temporary;
+  if (fd < 0) {  // overlay and network file systems may not have nameless files
+    temporary = path.string() + ".XXXXXX";
+    fd = ::mkostemp(temporary.data(), O_CLOEXEC);
+    if (fd < 0) return system_error(path, "create a temporary file");
+  }
+  return NewFile(path, std::move(temporary), fd);
+}
+
+NewFile::NewFile(NewFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      temporary_(std::exchange(other.temporary_, {})),
+      fd_(std::exchange(other.fd_, -1)) {}
+
+NewFile& NewFile::operator=(NewFile&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(temporary_, other.temporary_);
+  std::swap(fd_, other.fd_);
+  return *this;
+}
+
+NewFile::~NewFile() {
+  if (fd_ >= 0) ::close(fd_);
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+Status NewFile::reserve(uint64_t bytes) {
+  if (bytes == 0 || ::fallocate(fd_, FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(bytes)) == 0)
+    return Ok{};
+  if (errno != ENOSPC && errno != EDQUOT && errno != EFBIG) return Ok{};
+  return write_error(path_, ("claim " + std::to_string(bytes) + " bytes").c_str());
+}
+
+Status NewFile::append(std::span<const std::byte> bytes) {
   for (size_t done = 0; done < bytes.size();) {
-    const ssize_t put = ::write(file.fd, bytes.data() + done, bytes.size() - done);
+    const ssize_t put = ::write(fd_, bytes.data() + done, bytes.size() - done);
     if (put < 0 && errno == EINTR) continue;
-    if (put < 0) {
-      const Error error = system_error(path, "write");
-      ::unlink(temporary.c_str());
-      return error;
-    }
+    if (put < 0) return write_error(path_, "write");
     done += static_cast<size_t>(put);
   }
-  if (::fchmod(file.fd, 0644) != 0 || ::fsync(file.fd) != 0 ||
-      ::rename(temporary.c_str(), path.c_str()) != 0) {
-    const Error error = system_error(path, "rename into place");
-    ::unlink(temporary.c_str());
-    return error;
-  }
   return Ok{};
+}
+
+Status NewFile::commit() {
+  if (::fchmod(fd_, 0644) != 0 || ::fsync(fd_) != 0) return write_error(path_, "sync");
+  if (temporary_.empty()) {
+    static std::atomic<uint64_t> count = 0;
+    std::string name = path_.string() + "." + std::to_string(::getpid()) + "-" +
+                       std::to_string(count.fetch_add(1)) + ".new";
+    const std::string self = "/proc/self/fd/" + std::to_string(fd_);
+    if (::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) != 0)
+      return write_error(path_, "give the new file a name");
+    temporary_ = std::move(name);
+  }
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0)
+    return write_error(path_, "rename into place");
+  temporary_.clear();
+  return Ok{};
+}
+
+Status write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes) {
+  LAI_TRY(NewFile file, NewFile::create(path));
+  LAI_TRY_STATUS(file.append(bytes));
+  return file.commit();
 }
 
 }  // namespace localai

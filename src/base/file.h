@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "base/result.h"
 
@@ -36,8 +37,36 @@ class Mapping {
 // The whole file as text. Errors: kNotFound; kInvalidArgument when it is longer than `bytes_max`.
 Result<std::string> read_file(const std::filesystem::path& path, uint64_t bytes_max);
 
-// Writes to a temporary file beside `path`, then renames: readers see the old or the new, never
-// half.
+// A file being written that nobody sees before commit(): readers find the old one or the whole new
+// one at `path`. It has no name until then where the file system can do that (so that even a killed
+// process leaves nothing behind), else a temporary one, removed with the object. Move-only.
+class NewFile {
+ public:
+  // Errors: kNotFound (the directory), kInternal; both name the path.
+  static Result<NewFile> create(const std::filesystem::path& path);
+  NewFile(NewFile&& other) noexcept;
+  NewFile& operator=(NewFile&& other) noexcept;
+  NewFile(const NewFile&) = delete;
+  NewFile& operator=(const NewFile&) = delete;
+  ~NewFile();
+
+  // Claims disk space for a file of `bytes`, so that a disk too small is known before the work.
+  // Errors: kExhausted. File systems that cannot say accept everything.
+  Status reserve(uint64_t bytes);
+  // Errors: kExhausted (the disk is full), kInternal.
+  Status append(std::span<const std::byte> bytes);
+  // Waits until the bytes are on the disk and puts the file into its place. Last call.
+  Status commit();
+
+ private:
+  NewFile(std::filesystem::path path, std::string temporary, int fd)
+      : path_(std::move(path)), temporary_(std::move(temporary)), fd_(fd) {}
+  std::filesystem::path path_;
+  std::string temporary_;  // the name it has until commit(); empty: none
+  int fd_ = -1;
+};
+
+// Writes the whole file as above.
 Status write_file_atomically(const std::filesystem::path& path, std::span<const std::byte> bytes);
 
 }  // namespace localai

@@ -2,7 +2,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
-#include <numeric>
 #include <string>
 #include <vector>
 
@@ -10,6 +9,7 @@
 #include "base/number.h"
 #include "cli/command.h"
 #include "cli/model_argument.h"
+#include "engine/sequence_runner.h"
 #include "formats/npy.h"
 #include "models/model.h"
 
@@ -45,30 +45,12 @@ Result<std::vector<int32_t>> parse_tokens(std::string_view text, const models::M
 }
 
 // Runs all tokens as one sequence from position 0 and writes the logits of every position.
-Status write_logits(const models::Model& model, std::span<const int32_t> tokens, DType kv_dtype,
-                    ThreadPool& pool, formats::NpyWriter& writer) {
-  const size_t vocab = model.info().vocab_size;
-  const size_t block_count = (tokens.size() + models::kKvBlockTokens - 1) / models::kKvBlockTokens;
-  const uint64_t block_bytes = model.state().block_bytes(kv_dtype);
-  std::vector<std::byte> kv(block_count * block_bytes), recurrent(model.state().recurrent_bytes);
-  std::vector<uint32_t> blocks(block_count), positions(tokens.size());
-  std::iota(blocks.begin(), blocks.end(), 0u);
-  std::iota(positions.begin(), positions.end(), 0u);
-  const std::vector<uint32_t> sequence(tokens.size(), 0u);
-  const models::SequenceView view{blocks, recurrent.empty() ? nullptr : recurrent.data()};
-  const auto workspace = model.make_workspace();
-  std::vector<float> logits(std::min(kStepRows, tokens.size()) * vocab);
+Status write_logits(engine::SequenceRunner& runner, std::span<const int32_t> tokens,
+                    formats::NpyWriter& writer) {
+  runner.begin();
   for (size_t begin = 0; begin < tokens.size(); begin += kStepRows) {
-    const size_t rows = std::min(kStepRows, tokens.size() - begin);
-    models::Step step;
-    step.tokens = tokens.subspan(begin, rows);
-    step.positions = std::span(positions).subspan(begin, rows);
-    step.sequence = std::span(sequence).first(rows);
-    step.sequences = {&view, 1};
-    step.kv = {kv.data(), block_bytes, kv_dtype};
-    step.output_rows = std::span<const uint32_t>(positions).first(rows);  // 0, 1, ...
-    model.forward(step, *workspace, pool, logits.data());
-    LAI_TRY_STATUS(writer.append(std::span(logits).first(rows * vocab)));
+    const auto rows = tokens.subspan(begin, std::min(kStepRows, tokens.size() - begin));
+    LAI_TRY_STATUS(writer.append(runner.advance(rows, rows.size())));
   }
   return Ok{};
 }
@@ -76,11 +58,11 @@ Status write_logits(const models::Model& model, std::span<const int32_t> tokens,
 Status run(const Arguments& arguments) {
   if (arguments.device == "cuda")
     return unsupported("--device cuda: this build has no GPU support; use --device cpu");
-  const bool exact = arguments.precision == "exact";
   LAI_TRY(const std::filesystem::path path, find_model(arguments.model));
   LAI_TRY(formats::Checkpoint opened, formats::Checkpoint::open(path));
   models::ModelOptions options;
-  options.precision = exact ? models::Precision::kExact : models::Precision::kFast;
+  options.precision =
+      arguments.precision == "exact" ? models::Precision::kExact : models::Precision::kFast;
   LAI_TRY(
       const auto model,
       models::Model::load(std::make_shared<const formats::Checkpoint>(std::move(opened)), options));
@@ -88,7 +70,9 @@ Status run(const Arguments& arguments) {
   ThreadPool pool(arguments.threads == 0 ? usable_cpu_count() : arguments.threads);
   LAI_TRY(auto writer,
           formats::NpyWriter::create(arguments.out, tokens.size(), model->info().vocab_size));
-  LAI_TRY_STATUS(write_logits(*model, tokens, exact ? DType::kF32 : DType::kF16, pool, writer));
+  engine::SequenceRunner runner(*model, engine::kv_dtype_of(options.precision), tokens.size(),
+                                pool);
+  LAI_TRY_STATUS(write_logits(runner, tokens, writer));
   return writer.finish();
 }
 

@@ -19,6 +19,10 @@
 
 namespace localai::formats {
 
+inline constexpr uint64_t kGgufKeyBytesMax = 65535;      // the GGUF specification's limit
+inline constexpr uint64_t kGgufTensorNameBytesMax = 63;  // GGML_MAX_NAME less its terminator
+inline constexpr uint32_t kGgufRankMax = 4;              // GGML_MAX_DIMS
+
 enum class GgufType : uint32_t {
   kU8,
   kI8,
@@ -54,6 +58,8 @@ class GgufArray {
   [[nodiscard]] std::optional<double> number(size_t index) const;
   // All strings, in order; empty when the element type is not string. Views into the mapping.
   [[nodiscard]] std::vector<std::string_view> strings() const;
+  // The elements as they are packed in the file.
+  [[nodiscard]] std::span<const std::byte> packed() const { return bytes_; }
 
  private:
   friend class GgufReader;

@@ -13,9 +13,6 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "fields are copied as they lie");
 
-constexpr uint64_t kKeyBytesMax = 65535;      // the GGUF specification's limit
-constexpr uint64_t kTensorNameBytesMax = 63;  // GGML_MAX_NAME less its terminator
-constexpr uint32_t kTensorRankMax = 4;        // GGML_MAX_DIMS
 constexpr uint64_t kEntryBytesMin = 13;       // key length, one-byte value and its type
 constexpr uint64_t kTensorInfoBytesMin = 24;  // name length, rank 0, type, offset
 
@@ -120,9 +117,9 @@ Status GgufReader::read_metadata() {
     const std::string which = "metadata key " + text(i);
     LAI_TRY(const std::string_view key, cursor_.string(which));
     if (key.empty()) return corrupt(which + " is empty");
-    if (key.size() > kKeyBytesMax)
+    if (key.size() > kGgufKeyBytesMax)
       return corrupt(which + " has " + text(key.size()) + " bytes, over the limit of " +
-                     text(kKeyBytesMax));
+                     text(kGgufKeyBytesMax));
     const std::string where = "key " + quote(key);
     if (key.find('\0') != std::string_view::npos) return corrupt(where + " holds a NUL byte");
     LAI_TRY(const auto id, cursor_.number<uint32_t>("value type"), where);
@@ -229,9 +226,9 @@ Status GgufReader::read_tensor_infos() {
     const std::string which = "name of tensor " + text(i);
     LAI_TRY(const std::string_view name, cursor_.string(which));
     if (name.empty()) return corrupt(which + " is empty");
-    if (name.size() > kTensorNameBytesMax)
+    if (name.size() > kGgufTensorNameBytesMax)
       return corrupt(which + " has " + text(name.size()) + " bytes, over the limit of " +
-                     text(kTensorNameBytesMax));
+                     text(kGgufTensorNameBytesMax));
     const std::string where = "tensor " + quote(name);
     if (name.find('\0') != std::string_view::npos)
       return corrupt(where + ": the name holds a NUL byte");
@@ -272,8 +269,8 @@ Result<NamedTensor> GgufReader::read_tensor_info(TensorPlace& place) {
 
 Result<Shape> GgufReader::read_shape() {
   LAI_TRY(const auto rank, cursor_.number<uint32_t>("number of dimensions"));
-  if (rank > kTensorRankMax)
-    return corrupt(text(rank) + " dimensions, over the limit of " + text(kTensorRankMax));
+  if (rank > kGgufRankMax)
+    return corrupt(text(rank) + " dimensions, over the limit of " + text(kGgufRankMax));
   Shape shape;
   shape.rank = rank;
   for (uint32_t i = rank; i-- > 0;) {  // the file lists the fastest dimension first
