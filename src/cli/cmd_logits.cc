@@ -55,7 +55,8 @@ Status write_logits(const models::Model& model, std::span<const int32_t> tokens,
   std::iota(blocks.begin(), blocks.end(), 0u);
   std::iota(positions.begin(), positions.end(), 0u);
   const std::vector<uint32_t> sequence(tokens.size(), 0u);
-  const models::SequenceView view{blocks, recurrent.empty() ? nullptr : recurrent.data()};
+  const models::SequenceView view{blocks, recurrent.empty() ? nullptr : recurrent.data(),
+                                  static_cast<uint32_t>(tokens.size())};
   const auto workspace = model.make_workspace();
   std::vector<float> logits(std::min(kStepRows, tokens.size()) * vocab);
   for (size_t begin = 0; begin < tokens.size(); begin += kStepRows) {
