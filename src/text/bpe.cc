@@ -6,24 +6,20 @@
 
 #include "base/utf8.h"
 #include "text/byte_alphabet.h"
+#include "text/byte_token.h"
 
 namespace localai::text {
 namespace {
 
-using Symbol = BpeScratch::Symbol;
-using Candidate = BpeScratch::Candidate;
+using Symbol = ModelScratch::Symbol;
+using Candidate = ModelScratch::Candidate;
 
 // Up to this many symbols, looking at every pair after each merge is faster than a heap.
 constexpr size_t kFewSymbols = 24;
 
-std::string byte_token(int byte) {
-  constexpr char kHex[] = "0123456789ABCDEF";
-  return std::string("<0x") + kHex[byte >> 4] + kHex[byte & 15] + ">";
-}
-
 bool later(const Candidate& a, const Candidate& b) { return a.order > b.order; }
 
-void append(BpeScratch& scratch, TokenId id, size_t begin, size_t bytes) {
+void append(ModelScratch& scratch, TokenId id, size_t begin, size_t bytes) {
   const auto at = static_cast<int32_t>(scratch.symbols.size());
   scratch.symbols.push_back(
       {id, at - 1, at + 1, static_cast<uint32_t>(begin), static_cast<uint32_t>(bytes)});
@@ -54,11 +50,10 @@ Result<BpeModel> BpeModel::create(const VocabularySpec& spec, const TokenIndex& 
   for (size_t id = 0; id < spec.types.size(); ++id)
     out.unusable_[id] =
         spec.types[id] == TokenType::kControl || spec.types[id] == TokenType::kUnknown;
-  for (int byte = 0; byte < 256; ++byte) {
-    const auto found = out.bytes_ ? index.find(alphabet_character(static_cast<unsigned char>(byte)))
-                                  : index.find(byte_token(byte));
-    out.byte_ids_[static_cast<size_t>(byte)] = found.value_or(-1);
-  }
+  out.byte_ids_ = byte_token_ids(index);
+  for (int byte = 0; out.bytes_ && byte < 256; ++byte)
+    out.byte_ids_[static_cast<size_t>(byte)] =
+        index.find(alphabet_character(static_cast<unsigned char>(byte))).value_or(-1);
   if (!out.bytes_ && spec.merges.empty()) {
     LAI_TRY_STATUS(out.rank_scores(spec));
   } else {
@@ -102,7 +97,8 @@ TokenId BpeModel::usable(std::string_view text) const {
   return id && !unusable_[static_cast<size_t>(*id)] ? *id : -1;
 }
 
-void BpeModel::encode(std::string_view word, BpeScratch& scratch, std::vector<TokenId>& out) const {
+void BpeModel::encode(std::string_view word, ModelScratch& scratch,
+                      std::vector<TokenId>& out) const {
   if (word.empty()) return;
   if (ignore_merges_) {
     std::string_view spelled = word;
@@ -136,7 +132,7 @@ void BpeModel::encode(std::string_view word, BpeScratch& scratch, std::vector<To
 }
 
 // A byte whose character is no token is left out, or unknown.
-void BpeModel::start_bytes(std::string_view word, BpeScratch& scratch) const {
+void BpeModel::start_bytes(std::string_view word, ModelScratch& scratch) const {
   bool unknown_before = false;
   for (size_t at = 0; at < word.size(); ++at) {
     const TokenId id = byte_ids_[static_cast<unsigned char>(word[at])];
@@ -151,7 +147,7 @@ void BpeModel::start_bytes(std::string_view word, BpeScratch& scratch) const {
 
 // Source: tokenizers, BPE::merge_word. An unknown waits until the next character that is a token,
 // so that those that follow can join it; byte tokens do not end the wait there either.
-void BpeModel::start_characters(std::string_view word, BpeScratch& scratch) const {
+void BpeModel::start_characters(std::string_view word, ModelScratch& scratch) const {
   size_t unknown_begin = 0, unknown_bytes = 0;
   const auto flush = [&] {
     if (unknown_bytes > 0) append(scratch, unknown_, unknown_begin, unknown_bytes);
@@ -179,7 +175,7 @@ void BpeModel::start_characters(std::string_view word, BpeScratch& scratch) cons
   flush();
 }
 
-void BpeModel::start_scored(std::string_view word, BpeScratch& scratch) const {
+void BpeModel::start_scored(std::string_view word, ModelScratch& scratch) const {
   for (size_t at = 0, bytes = 0; at < word.size(); at += bytes) {
     bytes = decode_utf8(word, at).bytes;
     append(scratch, usable(word.substr(at, bytes)), at, bytes);
@@ -193,7 +189,7 @@ Merge BpeModel::merge_of(std::string_view word, const Symbol& left, const Symbol
   return {score_rank_[static_cast<size_t>(id)], id};
 }
 
-void BpeModel::merge_few(std::string_view word, BpeScratch& scratch) const {
+void BpeModel::merge_few(std::string_view word, ModelScratch& scratch) const {
   std::vector<Symbol>& symbols = scratch.symbols;
   std::array<Merge, kFewSymbols> pair;  // of each symbol and the next
   const auto refresh = [&](int32_t at) {
@@ -217,7 +213,7 @@ void BpeModel::merge_few(std::string_view word, BpeScratch& scratch) const {
   }
 }
 
-void BpeModel::push_candidate(std::string_view word, BpeScratch& scratch, int32_t left) const {
+void BpeModel::push_candidate(std::string_view word, ModelScratch& scratch, int32_t left) const {
   if (left < 0) return;
   const Symbol& a = scratch.symbols[static_cast<size_t>(left)];
   if (a.next < 0) return;
@@ -229,7 +225,7 @@ void BpeModel::push_candidate(std::string_view word, BpeScratch& scratch, int32_
   std::push_heap(scratch.heap.begin(), scratch.heap.end(), later);
 }
 
-void BpeModel::merge_many(std::string_view word, BpeScratch& scratch) const {
+void BpeModel::merge_many(std::string_view word, ModelScratch& scratch) const {
   std::vector<Symbol>& symbols = scratch.symbols;
   scratch.heap.clear();
   for (size_t at = 0; at + 1 < symbols.size(); ++at)
@@ -250,7 +246,7 @@ void BpeModel::merge_many(std::string_view word, BpeScratch& scratch) const {
   }
 }
 
-void BpeModel::emit(std::string_view word, const BpeScratch& scratch,
+void BpeModel::emit(std::string_view word, const ModelScratch& scratch,
                     std::vector<TokenId>& out) const {
   for (int32_t at = 0; at >= 0; at = scratch.symbols[static_cast<size_t>(at)].next) {
     const Symbol& symbol = scratch.symbols[static_cast<size_t>(at)];

@@ -12,48 +12,30 @@
 #include "text/merge_table.h"
 #include "text/token_index.h"
 #include "text/vocabulary.h"
+#include "text/word_model.h"
 
 namespace localai::text {
 
-// Memory that encode() uses again from word to word. One thread.
-struct BpeScratch {
-  struct Symbol {
-    TokenId id;        // -1: not a token (yet)
-    int32_t previous;  // -1: none
-    int32_t next;
-    uint32_t begin, bytes;  // in the word; bytes 0: merged away
-  };
-  struct Candidate {
-    uint64_t order;  // rank, then position: what comes first
-    uint32_t bytes;  // of both symbols together, to see that they are still the same
-    TokenId id;
-  };
-  std::vector<Symbol> symbols;
-  std::vector<Candidate> heap;
-  std::string spelled;
-};
-
-// Immutable, thread-safe. Control and unknown tokens are never made out of text here: they enter
-// only as added tokens.
-class BpeModel {
+class BpeModel : public WordModel {
  public:
   // `index` is of spec.tokens and outlives the model. Errors: kCorrupt (merges, scores).
   static Result<BpeModel> create(const VocabularySpec& spec, const TokenIndex& index);
-  // Appends the ids of one word (valid UTF-8, under 2 GiB) in n log n.
-  void encode(std::string_view word, BpeScratch& scratch, std::vector<TokenId>& out) const;
+  // In n log n.
+  void encode(std::string_view word, ModelScratch& scratch,
+              std::vector<TokenId>& out) const override;
 
  private:
   [[nodiscard]] TokenId usable(std::string_view text) const;
-  [[nodiscard]] Merge merge_of(std::string_view word, const BpeScratch::Symbol& left,
-                               const BpeScratch::Symbol& right) const;
+  [[nodiscard]] Merge merge_of(std::string_view word, const ModelScratch::Symbol& left,
+                               const ModelScratch::Symbol& right) const;
   Status rank_scores(const VocabularySpec& spec);
-  void start_bytes(std::string_view word, BpeScratch& scratch) const;
-  void start_characters(std::string_view word, BpeScratch& scratch) const;
-  void start_scored(std::string_view word, BpeScratch& scratch) const;
-  void merge_few(std::string_view word, BpeScratch& scratch) const;
-  void merge_many(std::string_view word, BpeScratch& scratch) const;
-  void push_candidate(std::string_view word, BpeScratch& scratch, int32_t left) const;
-  void emit(std::string_view word, const BpeScratch& scratch, std::vector<TokenId>& out) const;
+  void start_bytes(std::string_view word, ModelScratch& scratch) const;
+  void start_characters(std::string_view word, ModelScratch& scratch) const;
+  void start_scored(std::string_view word, ModelScratch& scratch) const;
+  void merge_few(std::string_view word, ModelScratch& scratch) const;
+  void merge_many(std::string_view word, ModelScratch& scratch) const;
+  void push_candidate(std::string_view word, ModelScratch& scratch, int32_t left) const;
+  void emit(std::string_view word, const ModelScratch& scratch, std::vector<TokenId>& out) const;
 
   const TokenIndex* index_ = nullptr;
   MergeTable merges_;

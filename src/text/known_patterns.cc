@@ -65,7 +65,7 @@ size_t contraction(std::string_view text, size_t at, bool fold) {
   return fold && text.substr(at + 1, 2) == "\u017f" ? at + 3 : at;
 }
 
-size_t run_of_others(std::string_view text, size_t at, int excluded) {
+size_t run_of_others(std::string_view text, size_t at, uint32_t excluded) {
   for (TextChar c = char_at(text, at); c.bytes > 0 && !c.is(excluded); c = char_at(text, at))
     at += c.bytes;
   return at;
@@ -76,7 +76,7 @@ size_t run_of_bytes(std::string_view text, size_t at, std::string_view bytes) {
   return at;
 }
 
-size_t run_up_to(std::string_view text, size_t at, int bits, int count) {
+size_t run_up_to(std::string_view text, size_t at, uint32_t bits, int count) {
   for (TextChar c = char_at(text, at); count > 0 && c.is(bits); c = char_at(text, at)) {
     at += c.bytes;
     --count;
@@ -111,13 +111,13 @@ size_t gpt2(std::string_view text, size_t at) {
 }
 
 //  ?[^\s\p{L}\p{N}]+ and what of `tail` follows directly; `at` when that does not match.
-size_t others(std::string_view text, size_t at, int word, std::string_view tail) {
+size_t others(std::string_view text, size_t at, uint32_t word, std::string_view tail) {
   const size_t start = at + (text[at] == ' ' ? 1 : 0);
   const size_t end = run_of_others(text, start, kSpace | word | kNumber);
   return end > start ? run_of_bytes(text, end, tail) : at;
 }
 
-template <int kDigits, int kWordBits>
+template <int kDigits, uint32_t kWordBits>
 size_t llama3(std::string_view text, size_t at) {
   if (const size_t end = contraction(text, at, true); end > at) return end;
   const TextChar c = char_at(text, at);
@@ -129,8 +129,8 @@ size_t llama3(std::string_view text, size_t at) {
   return lines(text, at);
 }
 
-constexpr int kUppers = kUpper | kTitle | kModifier | kOtherLetter | kMark;
-constexpr int kLowers = kLower | kModifier | kOtherLetter | kMark;
+constexpr uint32_t kUppers = kUpper | kTitle | kModifier | kOtherLetter | kMark;
+constexpr uint32_t kLowers = kLower | kModifier | kOtherLetter | kMark;
 
 // UPPERS*LOWERS+ from `at`: all uppers, then lowers; without any of those, back to the last of the
 // uppers that is a lower too.
@@ -175,7 +175,7 @@ size_t deepseek_words(std::string_view text, size_t at) {
     while (lower(byte_at(text, end)) >= 'a' && lower(byte_at(text, end)) <= 'z') ++end;
     if (end > at + 1) return end;
   }
-  constexpr int kWords = kLetter | kMark;
+  constexpr uint32_t kWords = kLetter | kMark;
   if (!c.is(kLetter | kPunctuation | kSymbol) && !is_line_end(c.code))
     if (const size_t end = run_end(text, at + c.bytes, kWords); end > at + c.bytes) return end;
   if (c.is(kWords)) return run_end(text, at, kWords);

@@ -63,9 +63,23 @@ std::optional<Span> find_literal(std::string_view text, std::string_view literal
   return Span{at, at + literal.size()};
 }
 
-std::optional<Span> find_digit(std::string_view text, size_t from) {
+std::optional<Span> find_class(std::string_view text, uint32_t classes, size_t from) {
   for (TextChar c = char_at(text, from); c.bytes > 0; c = char_at(text, from)) {
-    if (c.is(kDigit)) return Span{from, from + c.bytes};
+    if (c.is(classes)) return Span{from, from + c.bytes};
+    from += c.bytes;
+  }
+  return std::nullopt;
+}
+
+// \w+|[^\w\s]+
+std::optional<Span> find_word(std::string_view text, size_t from) {
+  for (TextChar c = char_at(text, from); c.bytes > 0; c = char_at(text, from)) {
+    if (c.is(kWord)) return Span{from, run_end(text, from, kWord)};
+    if (!c.is(kSpace)) {
+      size_t end = from;
+      for (; c.bytes > 0 && !c.is(kWord | kSpace); c = char_at(text, end)) end += c.bytes;
+      return Span{from, end};
+    }
     from += c.bytes;
   }
   return std::nullopt;
@@ -149,9 +163,14 @@ Words PreTokenizer::split(std::string_view piece, bool first) const {
           split_by([&](size_t from) { return find_literal(text, spec.pattern, from); },
                    spec.behavior);
           break;
-        case Kind::kDigits:
-          split_by([&](size_t from) { return find_digit(text, from); },
-                   spec.individual ? SplitBehavior::kIsolated : SplitBehavior::kContiguous);
+        case Kind::kSplitClass:
+          split_by([&](size_t from) { return find_class(text, spec.classes, from); },
+                   spec.behavior);
+          break;
+        case Kind::kSplitWords:
+          add(next, text,
+              fold(cut_by(text, true, [&](size_t from) { return find_word(text, from); }),
+                   SplitBehavior::kRemoved));
           break;
         case Kind::kMetaspace:
           metaspace(next, text, first && i == 0, spec);

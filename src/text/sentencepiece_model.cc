@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "text/charsmap.h"
 #include "text/tokenizer.h"
 
 namespace localai::text {
@@ -72,10 +73,13 @@ class WireReader {
   bool ok_ = true;
 };
 
+// TrainerSpec.ModelType
+constexpr uint64_t kUnigram = 1, kBpe = 2;
+
 struct ModelFacts {
   std::vector<uint64_t> piece_types;
-  uint64_t model_type = 1, space_as_suffix = 0;  // defaults of the .proto
-  std::string normalizer, charsmap;
+  uint64_t model_type = kUnigram, space_as_suffix = 0;  // defaults of the .proto
+  std::string charsmap;
   uint64_t dummy_prefix = 1, remove_spaces = 1, escape_spaces = 1;
 };
 
@@ -88,7 +92,6 @@ void read_trainer(std::string_view bytes, ModelFacts& facts) {
 
 void read_normalizer_spec(std::string_view bytes, ModelFacts& facts) {
   for (WireReader field(bytes); field.next();) {
-    if (field.field == 1) facts.normalizer = field.bytes;
     if (field.field == 2) facts.charsmap = field.bytes;
     if (field.field == 3) facts.dummy_prefix = field.number;
     if (field.field == 4) facts.remove_spaces = field.number;
@@ -114,14 +117,9 @@ Result<ModelFacts> read_facts(std::string_view bytes) {
 }
 
 Status check_supported(const ModelFacts& facts) {
-  if (facts.model_type != 2)
+  if (facts.model_type != kUnigram && facts.model_type != kBpe)
     return unsupported("SentencePiece model type " + std::to_string(facts.model_type) +
-                       " is not supported, only 2 (BPE) is");
-  if (!facts.charsmap.empty())
-    return unsupported("SentencePiece normalizer '" + facts.normalizer +
-                       "' is not supported, only identity is");
-  if (facts.remove_spaces != 0)
-    return unsupported("SentencePiece remove_extra_whitespaces is not supported");
+                       " is not supported, only 1 (Unigram) and 2 (BPE) are");
   if (facts.escape_spaces == 0)
     return unsupported("SentencePiece without escape_whitespaces is not supported");
   if (facts.space_as_suffix != 0)
@@ -149,6 +147,27 @@ void add_piece(VocabularySpec& spec, const std::string& piece, float score, Toke
   spec.added.push_back(std::move(token));
 }
 
+// SentencePiece passes user-defined pieces by its rules; here they are found in what the rules
+// made.
+Status check_user_defined(const VocabularySpec& spec, const std::string& charsmap) {
+  LAI_TRY(const Charsmap rules, Charsmap::parse(charsmap));
+  for (const AddedToken& token : spec.added)
+    if (!token.special && rules.replace_longest(token.text) != token.text)
+      return unsupported("user-defined piece '" + token.text +
+                         "' of the SentencePiece model is changed by its own normalizer");
+  return Ok{};
+}
+
+Status add_normalizer(const ModelFacts& facts, VocabularySpec& spec) {
+  if (!facts.charsmap.empty()) {
+    LAI_TRY_STATUS(check_user_defined(spec, facts.charsmap));
+    spec.normalizer.push_back({NormalizerStep::Kind::kCharsmap, facts.charsmap});
+  }
+  if (facts.remove_spaces != 0) spec.normalizer.push_back({NormalizerStep::Kind::kSqueezeSpaces});
+  spec.normalizer.push_back({NormalizerStep::Kind::kReplace, " ", "\u2581"});
+  return Ok{};
+}
+
 std::optional<TokenId> id_or_none(int id) {
   return id >= 0 ? std::optional<TokenId>(id) : std::nullopt;
 }
@@ -165,11 +184,13 @@ Result<VocabularySpec> parse_sentencepiece_model(std::string_view bytes) {
   if (count <= 0 || static_cast<size_t>(count) != facts.piece_types.size())
     return corrupt("SentencePiece model with " + std::to_string(count) + " pieces");
   VocabularySpec spec;
-  spec.kind = TokenizerKind::kSentencePieceBpe;
+  spec.kind =
+      facts.model_type == kUnigram ? TokenizerKind::kUnigram : TokenizerKind::kSentencePieceBpe;
+  spec.float_sums = true;
   for (int id = 0; id < count; ++id)
     add_piece(spec, model.IdToPiece(id), model.GetScore(id),
               type_of(facts.piece_types[static_cast<size_t>(id)]));
-  spec.normalizer.push_back({NormalizerStep::Kind::kReplace, " ", "\u2581"});
+  LAI_TRY_STATUS(add_normalizer(facts, spec));
   spec.add_space_prefix = facts.dummy_prefix != 0;
   spec.strip_decoded_space = spec.add_space_prefix;
   spec.bos = id_or_none(model.bos_id());

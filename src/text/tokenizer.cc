@@ -5,9 +5,11 @@
 #include "base/utf8.h"
 #include "text/added_tokens.h"
 #include "text/bpe.h"
-#include "text/byte_alphabet.h"
 #include "text/normalizer.h"
 #include "text/pre_tokenizer.h"
+#include "text/token_text.h"
+#include "text/unigram.h"
+#include "text/word_piece.h"
 
 namespace localai::text {
 namespace {
@@ -37,45 +39,36 @@ Status check_ids(const VocabularySpec& spec) {
   return Ok{};
 }
 
-std::string spaces_from_metaspace(std::string_view text) {
-  constexpr std::string_view kMetaspace = "\u2581";
-  std::string out;
-  for (size_t at = 0; at < text.size();) {
-    if (text.substr(at).starts_with(kMetaspace)) {
-      out.push_back(' ');
-      at += kMetaspace.size();
-    } else {
-      out.push_back(text[at++]);
-    }
+Result<std::unique_ptr<WordModel>> make_model(const VocabularySpec& spec, const TokenIndex& index) {
+  const auto owned = [](auto model) {
+    return std::unique_ptr<WordModel>(std::make_unique<decltype(model)>(std::move(model)));
+  };
+  if (spec.kind == TokenizerKind::kWordPiece) {
+    LAI_TRY(WordPieceModel model, WordPieceModel::create(spec));
+    return owned(std::move(model));
   }
-  return out;
+  if (spec.kind == TokenizerKind::kUnigram) {
+    LAI_TRY(UnigramModel model, UnigramModel::create(spec, index));
+    return owned(std::move(model));
+  }
+  LAI_TRY(BpeModel model, BpeModel::create(spec, index));
+  return owned(std::move(model));
 }
 
-// The byte of "<0xAB>", or nothing.
-std::optional<char> byte_of(std::string_view text) {
-  if (text.size() != 6 || !text.starts_with("<0x") || text[5] != '>') return std::nullopt;
-  int value = 0;
-  for (const char c : text.substr(3, 2)) {
-    const size_t digit = std::string_view("0123456789ABCDEF").find(c);
-    if (digit == std::string_view::npos) return std::nullopt;
-    value = value * 16 + static_cast<int>(digit);
-  }
-  return static_cast<char>(value);
-}
-
-class BpeTokenizer final : public Tokenizer {
+class PipelineTokenizer final : public Tokenizer {
  public:
-  explicit BpeTokenizer(VocabularySpec spec)
+  explicit PipelineTokenizer(VocabularySpec spec)
       : Tokenizer(std::move(spec)), raw_({}, false), normalized_({}, false) {}
 
   Status build() {
     LAI_TRY_STATUS(check_ids(spec_));
     LAI_TRY(index_, TokenIndex::build(spec_.tokens));
-    LAI_TRY(model_, BpeModel::create(spec_, index_));
+    LAI_TRY(model_, make_model(spec_, index_));
+    LAI_TRY(normalizer_, Normalizer::create(spec_.normalizer));
     LAI_TRY(pre_tokenizer_, PreTokenizer::create(spec_.pre_tokenizer));
     std::vector<AddedToken> raw, normalized;
     for (AddedToken token : spec_.added) {
-      if (token.normalized) token.text = normalize(token.text, spec_.normalizer);
+      if (token.normalized) token.text = normalizer_.run(token.text);
       (token.normalized ? normalized : raw).push_back(std::move(token));
     }
     raw_ = AddedTokens(std::move(raw), spec_.longest_added_first);
@@ -99,26 +92,11 @@ class BpeTokenizer final : public Tokenizer {
   }
 
   std::string decode(std::span<const TokenId> ids, bool with_special) const override {
-    std::string out;
-    for (const TokenId id : ids) out += piece(id, with_special);
-    if (spec_.strip_decoded_space && out.starts_with(' ')) out.erase(0, 1);
-    return out;
+    return decoded_text(spec_, ids, with_special);
   }
 
   std::string piece(TokenId id, bool with_special) const override {
-    if (id < 0 || static_cast<size_t>(id) >= spec_.tokens.size()) return {};
-    const std::string& text = spec_.tokens[static_cast<size_t>(id)];
-    const TokenType type =
-        spec_.types.empty() ? TokenType::kNormal : spec_.types[static_cast<size_t>(id)];
-    if (type == TokenType::kControl || type == TokenType::kUnknown)
-      return with_special ? text : std::string();
-    if (spec_.kind == TokenizerKind::kByteLevelBpe) {
-      if (type == TokenType::kUserDefined) return text;
-      return alphabet_bytes(text).value_or(text);
-    }
-    if (type == TokenType::kByte || (spec_.types.empty() && spec_.byte_fallback))
-      if (const auto byte = byte_of(text)) return std::string(1, *byte);
-    return spaces_from_metaspace(text);
+    return token_text(spec_, id, with_special);
   }
 
  private:
@@ -126,7 +104,7 @@ class BpeTokenizer final : public Tokenizer {
     bool parse_special;
     bool at_start;       // nothing of the text has been passed yet
     bool after_special;  // for add_space_prefix: at the start, or an added token came last
-    BpeScratch scratch;
+    ModelScratch scratch;
     std::vector<TokenId>* out;
   };
 
@@ -144,9 +122,8 @@ class BpeTokenizer final : public Tokenizer {
   }
 
   void encode_segment(std::string_view raw, Encoding& state) const {
-    std::string prefixed;
-    if (spec_.add_space_prefix && state.after_special) raw = prefixed = " " + std::string(raw);
-    const std::string text = normalize(raw, spec_.normalizer);
+    std::string text = normalizer_.run(raw);
+    if (spec_.add_space_prefix && state.after_special && !text.empty()) text.insert(0, "\u2581");
     for (const Fragment& fragment : normalized_.split(text, state.parse_special)) {
       if (fragment.id >= 0) {
         add_token(fragment.id, state);
@@ -156,7 +133,7 @@ class BpeTokenizer final : public Tokenizer {
       const Words words = pre_tokenizer_.split(
           std::string_view(text).substr(span.begin, span.end - span.begin), state.at_start);
       for (const std::string_view word : words.words)
-        model_.encode(word, state.scratch, *state.out);
+        model_->encode(word, state.scratch, *state.out);
       state.at_start = false;
       state.after_special = false;
     }
@@ -169,7 +146,8 @@ class BpeTokenizer final : public Tokenizer {
   }
 
   TokenIndex index_;
-  BpeModel model_;
+  std::unique_ptr<WordModel> model_;
+  Normalizer normalizer_;
   PreTokenizer pre_tokenizer_;
   AddedTokens raw_, normalized_;
 };
@@ -177,7 +155,7 @@ class BpeTokenizer final : public Tokenizer {
 }  // namespace
 
 Result<std::unique_ptr<Tokenizer>> Tokenizer::create(VocabularySpec spec) {
-  auto made = std::make_unique<BpeTokenizer>(std::move(spec));
+  auto made = std::make_unique<PipelineTokenizer>(std::move(spec));
   LAI_TRY_STATUS(made->build());
   return std::unique_ptr<Tokenizer>(std::move(made));
 }

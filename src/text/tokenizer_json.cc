@@ -1,8 +1,9 @@
-// tokenizer.json of Hugging Face `tokenizers` (0.23), for models of type BPE. Read with simdjson:
-// the file of a 262,144-token vocabulary has 33 MB.
+// tokenizer.json of Hugging Face `tokenizers` (0.23), for models of type BPE, Unigram and
+// WordPiece. Read with simdjson: the file of a 262,144-token vocabulary has 33 MB.
 #include <algorithm>
 #include <utility>
 
+#include "text/byte_token.h"
 #include "text/json_field.h"
 #include "text/token_index.h"
 #include "text/tokenizer.h"
@@ -71,10 +72,16 @@ Status refuse_affixes(const JsonObject& model) {
   return Ok{};
 }
 
-Status read_model(const JsonObject& model, VocabularySpec& spec) {
-  LAI_TRY(const auto type, json_get<std::string_view>(model, "type", ""));
-  if (type != "BPE" && !type.empty())
-    return unsupported("'" + std::string(type) + "' is not supported, only BPE is");
+Status find_unknown(std::string_view text, VocabularySpec& spec) {
+  const auto found = std::find(spec.tokens.begin(), spec.tokens.end(), text);
+  if (found == spec.tokens.end() || text.empty())
+    return corrupt("unk_token '" + std::string(text) + "' is not a token");
+  spec.unknown = static_cast<TokenId>(found - spec.tokens.begin());
+  return Ok{};
+}
+
+Status read_bpe(const JsonObject& model, VocabularySpec& spec) {
+  spec.kind = TokenizerKind::kSentencePieceBpe;  // until a ByteLevel step says otherwise
   LAI_TRY_STATUS(refuse_affixes(model));
   LAI_TRY_STATUS(read_vocabulary(model, spec));
   LAI_TRY(const array merges, json_require<array>(model, "merges"));
@@ -86,12 +93,53 @@ Status read_model(const JsonObject& model, VocabularySpec& spec) {
   LAI_TRY(spec.byte_fallback, json_get<bool>(model, "byte_fallback", false));
   LAI_TRY(spec.fuse_unknown, json_get<bool>(model, "fuse_unk", false));
   LAI_TRY(const auto unknown, json_get<std::string_view>(model, "unk_token", ""));
-  if (unknown.empty()) return Ok{};
-  const auto found = std::find(spec.tokens.begin(), spec.tokens.end(), unknown);
-  if (found == spec.tokens.end())
-    return corrupt("unk_token '" + std::string(unknown) + "' is not a token");
-  spec.unknown = static_cast<TokenId>(found - spec.tokens.begin());
+  return unknown.empty() ? Status(Ok{}) : find_unknown(unknown, spec);
+}
+
+Status read_word_piece(const JsonObject& model, VocabularySpec& spec) {
+  spec.kind = TokenizerKind::kWordPiece;
+  LAI_TRY_STATUS(read_vocabulary(model, spec));
+  LAI_TRY(const auto prefix, json_get<std::string_view>(model, "continuing_subword_prefix", "##"));
+  if (prefix.empty()) return unsupported("an empty continuing_subword_prefix is not supported");
+  spec.word_continuation = prefix;
+  LAI_TRY(const int64_t most, json_get<int64_t>(model, "max_input_chars_per_word", 100));
+  if (most < 1) return unsupported("max_input_chars_per_word " + std::to_string(most));
+  spec.word_characters_max = static_cast<size_t>(most);
+  LAI_TRY(const auto unknown, json_get<std::string_view>(model, "unk_token", "[UNK]"));
+  return find_unknown(unknown, spec);
+}
+
+// "vocab" is a list of [text, score].
+Status read_unigram(const JsonObject& model, VocabularySpec& spec) {
+  spec.kind = TokenizerKind::kUnigram;
+  spec.bytes_in_text = true;
+  LAI_TRY(const array vocabulary, json_require<array>(model, "vocab"));
+  for (const JsonElement element : vocabulary) {
+    array pair;
+    std::string_view text;
+    double score = 0;
+    if (element.get(pair) != simdjson::SUCCESS || pair.size() != 2 ||
+        pair.at(0).get(text) != simdjson::SUCCESS || pair.at(1).get(score) != simdjson::SUCCESS)
+      return corrupt("piece " + std::to_string(spec.tokens.size()) + " is not a text and a score");
+    spec.tokens.emplace_back(text);
+    spec.scores.push_back(score);
+  }
+  LAI_TRY(spec.byte_fallback, json_get<bool>(model, "byte_fallback", false));
+  LAI_TRY(const int64_t unknown, json_get<int64_t>(model, "unk_id", -1));
+  if (unknown < 0 || static_cast<size_t>(unknown) >= spec.tokens.size())
+    return corrupt("unk_id " + std::to_string(unknown) + " is not within the vocabulary of " +
+                   std::to_string(spec.tokens.size()));
+  spec.unknown = static_cast<TokenId>(unknown);
   return Ok{};
+}
+
+Status read_model(const JsonObject& model, VocabularySpec& spec) {
+  LAI_TRY(const auto type, json_get<std::string_view>(model, "type", "BPE"));
+  if (type == "BPE") return read_bpe(model, spec);
+  if (type == "WordPiece") return read_word_piece(model, spec);
+  if (type == "Unigram") return read_unigram(model, spec);
+  return unsupported("'" + std::string(type) +
+                     "' is not supported (BPE, Unigram and WordPiece are)");
 }
 
 Result<AddedToken> read_added_token(const JsonObject& object) {
@@ -118,6 +166,7 @@ Status read_added_tokens(const array& list, VocabularySpec& spec) {
     if (token.text.empty()) continue;
     if (const auto known = index.find(token.text)) {
       token.id = *known;
+      token.in_model = true;
       spec.added.push_back(std::move(token));
     } else if (object.at_key("id").get(id) == simdjson::SUCCESS) {
       later.emplace_back(std::move(token), id);
@@ -134,24 +183,18 @@ Status read_added_tokens(const array& list, VocabularySpec& spec) {
   return Ok{};
 }
 
-bool is_byte_token(std::string_view text) {
-  constexpr std::string_view kHex = "0123456789ABCDEF";
-  return text.size() == 6 && text.starts_with("<0x") && text[5] == '>' &&
-         kHex.find(text[3]) != std::string_view::npos &&
-         kHex.find(text[4]) != std::string_view::npos;
-}
-
+// Added tokens past the model's own vocabulary have no score; no word is made of them.
 void set_types(VocabularySpec& spec) {
+  if (spec.kind == TokenizerKind::kUnigram) spec.scores.resize(spec.tokens.size());
   spec.types.assign(spec.tokens.size(), TokenType::kNormal);
   for (size_t id = 0; id < spec.tokens.size(); ++id)
-    if (spec.byte_fallback && is_byte_token(spec.tokens[id])) spec.types[id] = TokenType::kByte;
+    if (spec.byte_fallback && byte_of(spec.tokens[id])) spec.types[id] = TokenType::kByte;
   for (const AddedToken& token : spec.added)
     spec.types[static_cast<size_t>(token.id)] =
         token.special ? TokenType::kControl : TokenType::kUserDefined;
 }
 
 Status read_root(const JsonObject& root, VocabularySpec& spec) {
-  spec.kind = TokenizerKind::kSentencePieceBpe;  // until a ByteLevel step says otherwise
   LAI_TRY(const auto model, json_require<JsonObject>(root, "model"));
   LAI_TRY_STATUS(read_model(model, spec), "model");
   if (spec.tokens.empty()) return corrupt("model: the vocabulary is empty");

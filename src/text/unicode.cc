@@ -11,7 +11,7 @@ namespace {
 
 constexpr char32_t kFlat = 0x20000;  // planes 0 and 1 are looked up, the rest is searched
 
-uint16_t searched(char32_t code) {
+uint32_t searched(char32_t code) {
   const CharRange* end = kCharRanges + kCharRangeCount;
   const CharRange* after =
       std::upper_bound(kCharRanges, end, code,
@@ -19,8 +19,8 @@ uint16_t searched(char32_t code) {
   return (after - 1)->classes;  // the first range starts at 0
 }
 
-std::vector<uint16_t> flat_table() {
-  std::vector<uint16_t> table(kFlat);
+std::vector<uint32_t> flat_table() {
+  std::vector<uint32_t> table(kFlat);
   for (size_t i = 0; i < kCharRangeCount && kCharRanges[i].first < kFlat; ++i) {
     const size_t end = i + 1 < kCharRangeCount ? kCharRanges[i + 1].first : kFlat;
     std::fill(table.begin() + kCharRanges[i].first,
@@ -32,8 +32,8 @@ std::vector<uint16_t> flat_table() {
 
 }  // namespace
 
-uint16_t char_classes(char32_t code) {
-  static const std::vector<uint16_t> table = flat_table();
+uint32_t char_classes(char32_t code) {
+  static const std::vector<uint32_t> table = flat_table();
   return code < kFlat ? table[code] : searched(code);
 }
 
@@ -50,9 +50,25 @@ TextChar char_before(std::string_view text, size_t end) {
   return char_at(text, at);
 }
 
-size_t run_end(std::string_view text, size_t at, int bits) {
+size_t run_end(std::string_view text, size_t at, uint32_t bits) {
   for (TextChar c = char_at(text, at); c.is(bits); c = char_at(text, at)) at += c.bytes;
   return at;
+}
+
+void append_lower(std::string& out, char32_t code) {
+  if (code < 0x80) {
+    out.push_back(static_cast<char>(code >= 'A' && code <= 'Z' ? code + 32 : code));
+    return;
+  }
+  const LowerRange* end = kLowerRanges + kLowerRangeCount;
+  const LowerRange* found =
+      std::lower_bound(kLowerRanges, end, code,
+                       [](const LowerRange& range, char32_t value) { return range.last < value; });
+  const bool mapped =
+      found != end && code >= found->first && (code - found->first) % found->step == 0;
+  append_utf8(out, mapped ? static_cast<char32_t>(static_cast<int32_t>(code) + found->distance)
+                          : (code == 0x130 ? U'i' : code));
+  if (code == 0x130) append_utf8(out, 0x307);
 }
 
 }  // namespace localai::text
