@@ -47,7 +47,7 @@ Result<std::vector<int32_t>> parse_tokens(std::string_view text, const models::M
 // Runs all tokens as one sequence from position 0 and writes the logits of every position.
 Status write_logits(engine::SequenceRunner& runner, std::span<const int32_t> tokens,
                     formats::NpyWriter& writer) {
-  runner.begin();
+  runner.begin(tokens.size());
   for (size_t begin = 0; begin < tokens.size(); begin += kStepRows) {
     const auto rows = tokens.subspan(begin, std::min(kStepRows, tokens.size() - begin));
     LAI_TRY_STATUS(writer.append(runner.advance(rows, rows.size())));

@@ -40,9 +40,10 @@ uint32_t BlockManager::find(uint64_t parent, uint64_t hash,
   return kNone;
 }
 
-void BlockManager::match(std::span<const text::TokenId> tokens, std::vector<uint32_t>& blocks) {
+void BlockManager::match(std::span<const text::TokenId> tokens, uint32_t kind,
+                         std::vector<uint32_t>& blocks) {
   if (!prefix_cache_) return;
-  uint64_t parent = 0;
+  uint64_t parent = root(kind);
   for (size_t at = 0; at + kTokens <= tokens.size(); at += kTokens) {
     const auto piece = tokens.subspan(at, kTokens);
     const uint32_t block = find(parent, hash_of(parent, piece), piece);
@@ -72,13 +73,13 @@ bool BlockManager::allocate(uint32_t count, std::vector<uint32_t>& blocks) {
 }
 
 void BlockManager::publish(std::vector<uint32_t>& chain, uint32_t index,
-                           std::span<const text::TokenId> tokens) {
+                           std::span<const text::TokenId> tokens, uint32_t kind) {
   if (!prefix_cache_) return;
   LAI_DCHECK(tokens.size() == kTokens && index < chain.size());
-  const uint64_t parent = index == 0 ? 0 : nodes_[chain[index - 1]].serial;
+  const uint64_t parent = index == 0 ? root(kind) : nodes_[chain[index - 1]].serial;
   const uint32_t block = chain[index];
   // A chain that lost its parent (forget()) stays out of the cache from there on.
-  if ((index > 0 && parent == 0) || nodes_[block].serial != 0) return;
+  if (parent == 0 || nodes_[block].serial != 0) return;
   const uint64_t hash = hash_of(parent, tokens);
   if (const uint32_t equal = find(parent, hash, tokens); equal != kNone) {
     hold(equal);

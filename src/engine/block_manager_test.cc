@@ -25,13 +25,13 @@ std::vector<uint32_t> sequence(BlockManager& manager, const std::string& letters
                                size_t* cached = nullptr) {
   const auto tokens = tokens_of(letters);
   std::vector<uint32_t> blocks;
-  manager.match(tokens, blocks);
+  manager.match(tokens, 0, blocks);
   const size_t found = blocks.size();
   if (cached) *cached = found;
   EXPECT_TRUE(manager.allocate(static_cast<uint32_t>(letters.size() - found), blocks));
   for (size_t i = found; i < letters.size(); ++i)
     manager.publish(blocks, static_cast<uint32_t>(i),
-                    std::span(tokens).subspan(i * kTokens, kTokens));
+                    std::span(tokens).subspan(i * kTokens, kTokens), 0);
   return blocks;
 }
 
@@ -54,14 +54,26 @@ TEST(BlockManager, FindsTheLongestCachedPrefix) {
   EXPECT_EQ(manager.cached(), 6u);
 }
 
+TEST(BlockManager, BlocksOfDifferentKindsAreNotShared) {
+  BlockManager manager(10, true);
+  const auto tokens = tokens_of("a");
+  std::vector<uint32_t> one, two, found;
+  ASSERT_TRUE(manager.allocate(1, one) && manager.allocate(1, two));
+  manager.publish(one, 0, tokens, 0);
+  manager.publish(two, 0, tokens, 1);
+  EXPECT_NE(one, two);
+  manager.match(tokens, 1, found);
+  EXPECT_EQ(found, two);
+}
+
 TEST(BlockManager, AnEqualBlockComputedTwiceIsKeptOnce) {
   BlockManager manager(10, true);
   const auto tokens = tokens_of("ab");
   std::vector<uint32_t> one, two;
   ASSERT_TRUE(manager.allocate(2, one) && manager.allocate(2, two));
   for (uint32_t i = 0; i < 2; ++i) {
-    manager.publish(one, i, std::span(tokens).subspan(i * kTokens, kTokens));
-    manager.publish(two, i, std::span(tokens).subspan(i * kTokens, kTokens));
+    manager.publish(one, i, std::span(tokens).subspan(i * kTokens, kTokens), 0);
+    manager.publish(two, i, std::span(tokens).subspan(i * kTokens, kTokens), 0);
   }
   EXPECT_EQ(one, two);
   EXPECT_EQ(manager.available(), 8u);
@@ -77,10 +89,10 @@ TEST(BlockManager, EvictsTheLeastRecentlyUsedAndLeavesBeforeParents) {
   ASSERT_TRUE(manager.allocate(2, blocks));
   EXPECT_EQ(manager.evictions(), 2u);
   std::vector<uint32_t> found;
-  manager.match(tokens_of("abc"), found);
+  manager.match(tokens_of("abc"), 0, found);
   EXPECT_EQ(found.size(), 1u);  // c and b went first
   manager.release(found);
-  manager.match(tokens_of("xyz"), found);
+  manager.match(tokens_of("xyz"), 0, found);
   EXPECT_EQ(found.size(), 3u);
   EXPECT_FALSE(manager.allocate(2, blocks));  // one evictable block is left
   EXPECT_EQ(blocks.size(), 2u);
@@ -92,7 +104,7 @@ TEST(BlockManager, AForgottenBlockIsNotFoundAndItsChainIsNotExtended) {
   manager.forget(blocks[0]);
   manager.forget(blocks[1]);
   ASSERT_TRUE(manager.allocate(1, blocks));
-  manager.publish(blocks, 2, tokens_of("c"));
+  manager.publish(blocks, 2, tokens_of("c"), 0);
   EXPECT_EQ(manager.cached(), 0u);
   manager.release(blocks);
   EXPECT_EQ(manager.available(), 6u);
@@ -135,7 +147,7 @@ TEST(BlockManager, KeepsItsBooksUnderRandomUse) {
     Running next;
     for (uint32_t i = 0, n = 1 + pick(6); i < n; ++i)
       next.letters += static_cast<char>('a' + pick(2));
-    manager.match(tokens_of(next.letters), next.blocks);
+    manager.match(tokens_of(next.letters), 0, next.blocks);
     const size_t cached = next.blocks.size();
     hits += cached;
     for (size_t i = 0; i < cached; ++i)
@@ -146,7 +158,8 @@ TEST(BlockManager, KeepsItsBooksUnderRandomUse) {
     }
     for (size_t i = cached; i < next.letters.size(); ++i) {
       content[next.blocks[i]] = next.letters.substr(0, i + 1);
-      manager.publish(next.blocks, static_cast<uint32_t>(i), tokens_of(next.letters.substr(i, 1)));
+      manager.publish(next.blocks, static_cast<uint32_t>(i), tokens_of(next.letters.substr(i, 1)),
+                      0);
     }
     running.push_back(std::move(next));
     std::map<uint32_t, uint32_t> held;

@@ -129,6 +129,7 @@ class NativeEngine final : public Engine {
         std::make_unique<Sequence>(std::move(request), std::move(sink), *loaded_.tokenizer);
     sequence->tokens_max = static_cast<uint32_t>(
         asked == 0 ? reach() : std::min<uint64_t>(sequence->tokens.size() + asked, reach()));
+    sequence->kv_kind = info().long_rope_after != 0 && sequence->reach() > info().long_rope_after;
     auto ticket = std::make_unique<RequestTicket>(sequence->cancelled);
     LAI_TRY_STATUS(inbox_.push(std::move(sequence)));
     return std::unique_ptr<Ticket>(std::move(ticket));

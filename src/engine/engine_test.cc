@@ -144,6 +144,27 @@ TEST(Engine, CountsWhatThePrefixCacheGave) {
   EXPECT_EQ(run(*engine, greedy(prompt_of(64, 6), 4))->finished_->timings.cached_tokens, 32u);
 }
 
+// LongRoPE: K of a sequence that may grow long is of another kind from its first position.
+TEST(Engine, SequencesOfDifferentReachShareNoBlocks) {
+  FakeModelOptions model;
+  model.long_rope_after = 110;
+  std::vector<uint32_t> reaches;
+  model.on_step = [&](const models::Step& step) { reaches.push_back(step.sequences[0].reach); };
+  const auto engine = make_engine({}, model);
+  const auto prompt = prompt_of(100, 5);
+  const auto cached = [&](uint32_t max_tokens) {
+    return run(*engine, greedy(prompt, max_tokens))->finished_->timings.cached_tokens;
+  };
+  EXPECT_EQ(cached(4), 0u);
+  EXPECT_EQ(reaches, std::vector<uint32_t>(4, 103));
+  EXPECT_EQ(cached(11), 96u);  // the last token sampled takes no position
+  EXPECT_EQ(cached(12), 0u);
+  EXPECT_EQ(reaches.back(), 111u);
+  EXPECT_EQ(cached(0), 96u);
+  EXPECT_EQ(reaches.back(), engine->context_length() - 1);
+  EXPECT_EQ(cached(11), 96u);
+}
+
 TEST(Engine, AnAnswerIsCachedForTheNextTurn) {
   const auto engine = make_engine();
   auto conversation = prompt_of(50, 3);

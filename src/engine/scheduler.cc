@@ -94,12 +94,13 @@ void Scheduler::admit() {
 bool Scheduler::take_prompt_blocks(Sequence& sequence) {
   const std::span<const TokenId> tokens = sequence.tokens;
   BlockManager& blocks = pool_.blocks();
-  blocks.match(tokens.first(tokens.size() - 1), sequence.blocks);  // the last row gives the logits
+  // The last row gives the logits.
+  blocks.match(tokens.first(tokens.size() - 1), sequence.kv_kind, sequence.blocks);
   const auto cached = static_cast<uint32_t>(sequence.blocks.size());
   const uint32_t missing = blocks_for(tokens.size()) - cached;
   const auto growing =
       std::count_if(running_.begin(), running_.end(), [](const std::unique_ptr<Sequence>& other) {
-        return blocks_for(other->tokens_max - 1) > other->blocks.size();
+        return blocks_for(other->reach()) > other->blocks.size();
       });
   if (missing + static_cast<uint64_t>(growing) > blocks.available() ||
       !blocks.allocate(missing, sequence.blocks)) {
@@ -190,7 +191,8 @@ void Scheduler::publish(Sequence& sequence) {
        ++sequence.published)
     pool_.blocks().publish(
         sequence.blocks, sequence.published,
-        tokens.subspan(size_t{sequence.published} * BlockManager::kTokens, BlockManager::kTokens));
+        tokens.subspan(size_t{sequence.published} * BlockManager::kTokens, BlockManager::kTokens),
+        sequence.kv_kind);
 }
 
 void Scheduler::emit(Sequence& sequence, Event event) {

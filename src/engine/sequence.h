@@ -33,6 +33,7 @@ struct Sequence {
   std::vector<TokenId> tokens;
   uint32_t computed = 0;
   uint32_t tokens_max = 0;  // tokens.size() at which the answer ends with kLength
+  uint32_t kv_kind = 0;     // BlockManager::match
   OutputAssembler output;
 
   std::vector<uint32_t> blocks;  // KV blocks, by position / kKvBlockTokens
@@ -46,6 +47,8 @@ struct Sequence {
   Clock::time_point submitted_at = Clock::now(), started_at, first_token_at;
 
   [[nodiscard]] uint32_t pending() const { return static_cast<uint32_t>(tokens.size()) - computed; }
+  // Positions that may come to be computed (the last token sampled is not).
+  [[nodiscard]] uint32_t reach() const { return tokens_max - 1; }
   [[nodiscard]] bool cancel_asked() const { return cancelled->load(std::memory_order_relaxed); }
 };
 

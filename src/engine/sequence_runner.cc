@@ -19,8 +19,9 @@ SequenceRunner::SequenceRunner(const models::Model& model, DType kv_dtype, size_
   std::iota(blocks_.begin(), blocks_.end(), 0u);
 }
 
-void SequenceRunner::begin() {
+void SequenceRunner::begin(size_t tokens) {
   position_ = 0;
+  reach_ = static_cast<uint32_t>(tokens);
   std::fill(recurrent_.begin(), recurrent_.end(), std::byte{0});
 }
 
@@ -33,7 +34,8 @@ std::span<const float> SequenceRunner::advance(std::span<const int32_t> tokens, 
   outputs_.resize(wanted);
   std::iota(outputs_.begin(), outputs_.end(), static_cast<uint32_t>(tokens.size() - wanted));
   logits_.resize(wanted * model_.info().vocab_size);
-  const models::SequenceView view{blocks_, recurrent_.empty() ? nullptr : recurrent_.data()};
+  const models::SequenceView view{blocks_, recurrent_.empty() ? nullptr : recurrent_.data(),
+                                  reach_};
   model_.forward({.tokens = tokens,
                   .positions = positions_,
                   .sequence = sequence_,

@@ -23,8 +23,8 @@ class SequenceRunner {
   // `tokens_max`: of the longest sequence.
   SequenceRunner(const models::Model& model, DType kv_dtype, size_t tokens_max, ThreadPool& pool);
 
-  // Starts over, at position 0.
-  void begin();
+  // Starts over, at position 0, with a sequence of `tokens` in all.
+  void begin(size_t tokens);
   // Runs the next tokens as one step. The logits [wanted, vocab] of the last `wanted` of them are
   // valid until the next call. `wanted` <= tokens.size(), ids in range, tokens_max kept.
   std::span<const float> advance(std::span<const int32_t> tokens, size_t wanted);
@@ -36,7 +36,7 @@ class SequenceRunner {
   const DType kv_dtype_;
   ThreadPool& pool_;
   std::unique_ptr<models::Workspace> workspace_;
-  uint32_t position_ = 0;
+  uint32_t position_ = 0, reach_ = 0;
   std::vector<uint32_t> blocks_, positions_, sequence_, outputs_;  // arguments of a step, kept
   std::vector<std::byte> kv_, recurrent_;
   std::vector<float> logits_;

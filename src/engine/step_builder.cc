@@ -55,7 +55,8 @@ models::Step StepBuilder::build(const StatePool& pool) {
       positions_.push_back(position);
       sequence_.push_back(static_cast<uint32_t>(views_.size()));
     }
-    views_.push_back({sequence.blocks, sequence.slot ? pool.slot_data(*sequence.slot) : nullptr});
+    views_.push_back({sequence.blocks, sequence.slot ? pool.slot_data(*sequence.slot) : nullptr,
+                      sequence.reach()});
     if (part.remaining > 0) continue;
     part.output_row = static_cast<uint32_t>(output_rows_.size());
     output_rows_.push_back(static_cast<uint32_t>(tokens_.size()) - 1);

@@ -9,8 +9,8 @@
 namespace localai::models {
 namespace {
 
-const ArchSpec* const kArchitectures[] = {&kLlama, &kMistral, &kQwen2,  &kQwen3,     &kGranite,
-                                          &kGemma, &kGemma2,  &kGemma3, &kVaultGemma};
+const ArchSpec* const kArchitectures[] = {&kLlama, &kMistral, &kQwen2,  &kQwen3,  &kGranite,
+                                          &kPhi3,  &kGemma,   &kGemma2, &kGemma3, &kVaultGemma};
 
 // Far above every published model, low enough that no product of two overflows 64 bits and no
 // vector sized by one exhausts memory.

@@ -62,6 +62,13 @@ enum class Need : uint8_t {
   kIfMlpBias,        // config.json: mlp_bias; GGUF: when present
 };
 
+// A tensor that holds several of the list's one after the other, as rows: used in place, each of
+// them as a view of its rows.
+struct FusedTensor {
+  std::string_view gguf, hf;
+  std::span<const Dim> parts;  // rows of each
+};
+
 // One row of an architecture's tensor list. "{}" is the layer's number; "" means that the format
 // has no such tensor. Vectors have one dimension: `rows`.
 struct TensorRow {
@@ -70,7 +77,9 @@ struct TensorRow {
   Dim rows;
   Dim cols = Dim::kHidden;
   Need need = Need::kAlways;
-  bool norm = false;  // stored as w - 1 in safetensors of Gemma models
+  bool norm = false;                   // stored as w - 1 in safetensors of Gemma models
+  const FusedTensor* fused = nullptr;  // where else it may be, as part number `part`
+  size_t part = 0;
 };
 
 struct ArchSpec {

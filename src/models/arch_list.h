@@ -13,5 +13,6 @@ extern const ArchSpec kGemma;
 extern const ArchSpec kGemma2;
 extern const ArchSpec kGemma3;
 extern const ArchSpec kVaultGemma;
+extern const ArchSpec kPhi3;
 
 }  // namespace localai::models

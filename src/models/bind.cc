@@ -1,5 +1,7 @@
 #include "models/bind.h"
 
+#include <cmath>
+#include <optional>
 #include <string>
 #include <unordered_set>
 #include <utility>
@@ -37,12 +39,30 @@ class Binder {
         LAI_TRY_STATUS(bind_row(row, layer));
     }
     if (weights_.head.data == nullptr) weights_.head = weights_.embedding;
+    LAI_TRY_STATUS(finish_rope_divisors());
     warn_of_extra_tensors();
     return std::move(weights_);
   }
 
  private:
-  [[nodiscard]] std::string tensor_name(const TensorRow& row, uint32_t layer) const {
+  // LongRoPE's factors of config.json; and no frequency is divided by nonsense.
+  Status finish_rope_divisors() {
+    const auto fail = [&](const std::string& what) {
+      return corrupt(checkpoint_.path().string() + ": RoPE factors: " + what);
+    };
+    if (weights_.rope_divisors.empty()) weights_.rope_divisors = hyper_.rope.short_factors;
+    if (weights_.long_rope_divisors.empty()) weights_.long_rope_divisors = hyper_.rope.long_factors;
+    if (weights_.rope_divisors.empty() && !weights_.long_rope_divisors.empty())
+      return fail("long ones without short ones");
+    for (const Vector* divisors : {&weights_.rope_divisors, &weights_.long_rope_divisors})
+      for (const float divisor : *divisors)
+        if (!(divisor > 0.f && std::isfinite(divisor)))
+          return fail(std::to_string(divisor) + " is not positive");
+    return Ok{};
+  }
+
+  template <class Named>  // TensorRow or FusedTensor
+  [[nodiscard]] std::string tensor_name(const Named& row, uint32_t layer) const {
     std::string name(gguf_ ? row.gguf : row.hf);
     if (const size_t at = name.find("{}"); at != std::string::npos)
       name.replace(at, 2, std::to_string(layer));
@@ -73,13 +93,42 @@ class Binder {
     return {code, checkpoint_.path().string() + ": tensor '" + name + "': " + what};
   }
 
+  // The rows of `row` inside the tensor that also holds others; none when there is no such tensor.
+  Result<std::optional<TensorView>> find_part(const TensorRow& row, const std::string& name) {
+    const TensorView* whole = checkpoint_.find(name);
+    if (whole == nullptr) return std::optional<TensorView>();
+    uint64_t before = 0, total = 0;
+    for (size_t i = 0; i < row.fused->parts.size(); ++i) {
+      const uint64_t rows = dim_size(row.fused->parts[i], hyper_);
+      if (i < row.part) before += rows;
+      total += rows;
+    }
+    const uint64_t rows = dim_size(row.rows, hyper_), cols = dim_size(row.cols, hyper_);
+    const bool matrix = row.slot.index() % 2 == 0;
+    LAI_TRY_STATUS(
+        check_shape(name, *whole, matrix ? make_shape({total, cols}) : make_shape({total})));
+    const uint64_t row_bytes = whole->bytes / total;
+    return std::optional<TensorView>(
+        TensorView{.dtype = whole->dtype,
+                   .shape = matrix ? make_shape({rows, cols}) : make_shape({rows}),
+                   .data = whole->data + before * row_bytes,
+                   .bytes = rows * row_bytes});
+  }
+
   Status bind_row(const TensorRow& row, uint32_t layer) {
-    const std::string name = tensor_name(row, layer);
-    if (name.empty()) return Ok{};
-    seen_.insert(name);
+    std::string name = tensor_name(row, layer);
+    const std::string fused = row.fused == nullptr ? "" : tensor_name(*row.fused, layer);
+    if (name.empty() && fused.empty()) return Ok{};
+    seen_.insert({name, fused});
     const auto [use, may_miss] = wanted(row.need);
     if (!use) return Ok{};
-    const TensorView* view = checkpoint_.find(name);
+    const TensorView* view = name.empty() ? nullptr : checkpoint_.find(name);
+    std::optional<TensorView> part;
+    if (view == nullptr && !fused.empty()) {
+      LAI_TRY(part, find_part(row, fused));
+      if (part) view = &*part;
+      if (part || name.empty()) name = fused;
+    }
     if (view == nullptr && may_miss) return Ok{};
     if (view == nullptr)
       return fail(Code::kCorrupt, name, "missing (architecture " + std::string(spec_.name) + ")");

@@ -62,6 +62,8 @@ Decoder::Decoder(std::shared_ptr<const formats::Checkpoint> checkpoint, const Ar
       info_(std::move(info)),
       state_{.kv_layers = hyper_.layers, .kv_heads = hyper_.kv_heads, .head_dim = hyper_.head_dim},
       full_frequencies_(rope_frequencies(hyper_.rope, weights_.rope_divisors)) {
+  if (info_.long_rope_after != 0)
+    long_frequencies_ = rope_frequencies(hyper_.rope, weights_.long_rope_divisors);
   if (hyper_.sliding_rope != hyper_.rope)
     sliding_frequencies_ = rope_frequencies(hyper_.sliding_rope, {});
 }
@@ -125,15 +127,22 @@ void Decoder::embed(Pass& pass) const {
     kernels_.dequantize_row[static_cast<size_t>(table.dtype)](table.data + token * table.row_bytes,
                                                               x, hyper_.hidden);
     if (hyper_.embedding_scale != 1.f) kernels_.scale(x, hyper_.embedding_scale, hyper_.hidden);
-    for (RopeAngles* angles : {&pass.w.full_rope, &pass.w.sliding_rope}) {
-      const auto& frequencies =
-          angles == &pass.w.full_rope ? full_frequencies_ : sliding_frequencies_;
-      const size_t at = r * frequencies.size();
-      rope_angles(frequencies, pass.step.positions[r], angles->cos.data() + at,
-                  angles->sin.data() + at);
-    }
+    rope_row(pass, r);
     normalize_input(pass, r, first.attention_norm, quantize);
   });
+}
+
+void Decoder::rope_row(Pass& pass, size_t r) const {
+  const uint32_t position = pass.step.positions[r];
+  const bool is_long = info_.long_rope_after != 0 &&
+                       pass.step.sequences[pass.step.sequence[r]].reach > info_.long_rope_after;
+  const auto fill = [&](const std::vector<double>& frequencies, double factor, RopeAngles& out) {
+    const size_t at = r * frequencies.size();
+    rope_angles(frequencies, position, factor, out.cos.data() + at, out.sin.data() + at);
+  };
+  fill(is_long ? long_frequencies_ : full_frequencies_, hyper_.rope.attention_factor,
+       pass.w.full_rope);
+  fill(sliding_frequencies_, hyper_.sliding_rope.attention_factor, pass.w.sliding_rope);
 }
 
 void Decoder::normalize_input(Pass& pass, size_t r, const Vector& norm, bool quantize) const {

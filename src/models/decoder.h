@@ -32,6 +32,7 @@ class Decoder : public Model {
 
   void prepare(Pass& pass) const;
   void embed(Pass& pass) const;
+  void rope_row(Pass& pass, size_t r) const;
   void normalize_input(Pass& pass, size_t r, const Vector& norm, bool quantize) const;
   // Adds `branch` to the residual stream, through its post norm, and readies the next input.
   void finish_branch(Pass& pass, const Vector& bias, const Vector& post_norm,
@@ -61,7 +62,8 @@ class Decoder : public Model {
   const kernels::KernelSet& kernels_;
   const ModelInfo info_;
   StateGeometry state_;
-  std::vector<double> full_frequencies_, sliding_frequencies_;  // sliding: empty when the same
+  // sliding: empty when the same; long: LongRoPE's, empty when the model has none.
+  std::vector<double> full_frequencies_, long_frequencies_, sliding_frequencies_;
 };
 
 }  // namespace localai::models

@@ -169,6 +169,28 @@ TEST(DeterminismOverLongContexts, AnySplitOnAnyNumberOfThreads) {
   }
 }
 
+// LongRoPE: each sequence of a batch is rotated by its own reach, wherever a step ends.
+TEST(DeterminismOverLongContexts, ShortAndLongSequencesOfLongRope) {
+  const testing::TemporaryDirectory directory;
+  ASSERT_TRUE(TinyModel(testing::tiny_phi3(50)).write_safetensors(directory.path()).ok());
+  auto opened = formats::Checkpoint::open(directory.path());
+  ASSERT_TRUE(opened.ok()) << opened.error().message;
+  auto model = Model::load(std::make_shared<const formats::Checkpoint>(std::move(*opened)), {});
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  std::vector<std::vector<int32_t>> sequences = {random_tokens(50, 10), random_tokens(60, 10)};
+  for (auto& tokens : sequences)
+    for (int32_t& t : tokens) t %= 40;
+  Runner runner(**model, sequences, DType::kF16, 2);
+  runner.step({30, 40});
+  runner.step({20, 9});
+  runner.step({0, 11});
+  const auto is_long = run_alone(**model, sequences[1], DType::kF16);
+  EXPECT_TRUE(runner.logits(0) == run_alone(**model, sequences[0], DType::kF16));
+  EXPECT_TRUE(runner.logits(1) == is_long);
+  const std::vector<float> beginning(is_long.begin(), is_long.begin() + 50 * 40);
+  EXPECT_TRUE(runner.logits(0) != beginning);  // the same tokens, other factors
+}
+
 INSTANTIATE_TEST_SUITE_P(Architectures, DeterminismTest, ::testing::Values(0, 1),
                          [](const auto& which) { return which.param == 0 ? "llama" : "gemma3"; });
 

@@ -109,6 +109,12 @@ std::vector<Golden> goldens() {
        .812887605,
        1.3034923,
        99.9112572},
+      {testing::tiny_phi3(4),  // shorter than the prompt: the long factors
+       {.368715596, .872969504, .242015465, .84789494},
+       11,
+       11.57626854,
+       45.82884752,
+       348.6340376},
       {mistral_like_llama(),
        {-2.423287755, 1.189667415, 2.985109127, -1.342709492},
        29,
@@ -192,13 +198,8 @@ TEST(TinyModelGenerator, MatchesItsDescription) {
   EXPECT_EQ(testing::generated("a", 2), -0.36447346210479736);
 }
 
-TEST(Gemma3, LinearRopeScalingAppliesToGlobalLayersOnly) {
-  TinyConfig config = testing::tiny_gemma3();
-  config.config["rope_scaling"] = {{"rope_type", "linear"}, {"factor", 8.0}};
-  config.metadata = [base = config.metadata](formats::testing::GgufBuilder& builder) {
-    base(builder);
-    builder.add("gemma3.rope.scaling.type", "linear").add("gemma3.rope.scaling.factor", 8.f);
-  };
+// The first four logits of the last position, from both formats.
+void expect_last_logits(const TinyConfig& config, const std::array<float, 4>& expected) {
   const testing::TemporaryDirectory directory;
   const auto gguf = directory.path() / "tiny.gguf";
   ASSERT_TRUE(TinyModel(config).write_gguf(gguf).ok());
@@ -211,9 +212,24 @@ TEST(Gemma3, LinearRopeScalingAppliesToGlobalLayersOnly) {
     ASSERT_TRUE(model.ok()) << model.error().message;
     const std::vector<float> logits = run_alone(**model, kTokens);
     const std::vector<float> last(logits.end() - 40, logits.end() - 36);
-    EXPECT_THAT(last, ::testing::Pointwise(::testing::FloatNear(1e-5f),
-                                           {.2676532f, 1.9290679f, 1.4552642f, -5.7337463f}));
+    EXPECT_THAT(last, ::testing::Pointwise(::testing::FloatNear(1e-5f), expected));
   }
+}
+
+TEST(Gemma3, LinearRopeScalingAppliesToGlobalLayersOnly) {
+  TinyConfig config = testing::tiny_gemma3();
+  config.config["rope_scaling"] = {{"rope_type", "linear"}, {"factor", 8.0}};
+  config.metadata = [base = config.metadata](formats::testing::GgufBuilder& builder) {
+    base(builder);
+    builder.add("gemma3.rope.scaling.type", "linear").add("gemma3.rope.scaling.factor", 8.f);
+  };
+  expect_last_logits(config, {.2676532f, 1.9290679f, 1.4552642f, -5.7337463f});
+}
+
+TEST(Phi3, SequencesWithinTheOriginalContextGetTheShortFactors) {
+  for (const uint32_t original_context : {8u, 64u})
+    expect_last_logits(testing::tiny_phi3(original_context),
+                       {.355639f, .9155406f, .2332461f, .8401698f});
 }
 
 }  // namespace

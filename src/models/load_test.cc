@@ -95,7 +95,7 @@ TEST_F(LoadTest, RefusesBadConfigs) {
   const std::vector<BadConfig> bad = {
       {"model_type", "mamba9", Code::kUnsupported,
        ": architecture 'mamba9' is not supported (known: llama, mistral, qwen2, qwen3, granite, "
-       "gemma, gemma2, gemma3, vaultgemma)"},
+       "phi3, gemma, gemma2, gemma3, vaultgemma)"},
       {"hidden_size", nullptr, Code::kCorrupt, ": config.json: key 'hidden_size': missing"},
       {"hidden_size", "big", Code::kCorrupt,
        ": config.json: key 'hidden_size': expected a whole number, got \"big\""},
@@ -164,7 +164,7 @@ TEST_F(LoadTest, RefusesBadGgufMetadata) {
        ": key 'llama.attention.head_count_kv': 3 does not divide 4 query heads"},
       {[](TinyConfig& c) { c.architecture = "gpt9"; },
        ": architecture 'gpt9' is not supported (known: llama, mistral, qwen2, qwen3, granite, "
-       "gemma, gemma2, gemma3, vaultgemma)"},
+       "phi3, gemma, gemma2, gemma3, vaultgemma)"},
       {[](TinyConfig& c) { c.metadata = [](auto& b) { b.add("llama.vocab_size", uint32_t{39}); }; },
        ": tensor 'token_embd.weight': shape [40, 32], but the hyperparameters say [39, 32]"},
       {[](TinyConfig& c) {
@@ -257,8 +257,8 @@ TEST_F(LoadTest, BiasesOfLlamaAreUsedWhenTheConfigSaysSo) {
 
 TEST(Architectures, AreFoundByTheirNamesInBothFormats) {
   EXPECT_EQ(known_architectures(),
-            (std::vector<std::string>{"llama", "mistral", "qwen2", "qwen3", "granite", "gemma",
-                                      "gemma2", "gemma3", "vaultgemma"}));
+            (std::vector<std::string>{"llama", "mistral", "qwen2", "qwen3", "granite", "phi3",
+                                      "gemma", "gemma2", "gemma3", "vaultgemma"}));
   for (const ArchSpec* spec : architectures()) {
     for (const std::string_view name : spec->gguf_names)
       EXPECT_EQ(find_architecture(name, true), spec);
@@ -286,6 +286,72 @@ TEST_F(LoadTest, AttentionScaleOfGemma27bComesFromItsLayerCount) {
       EXPECT_FLOAT_EQ(hyper->attention_scale, count == layers ? 1.f / std::sqrt(8.f) : 0.5f);
     }
   }
+}
+
+TEST_F(LoadTest, FusedMatricesAreViewsOfTheFile) {
+  const auto phi3 = load_gguf(TinyModel(testing::tiny_phi3(64)));
+  ASSERT_TRUE(phi3.ok()) << phi3.error().message;
+  EXPECT_EQ((*phi3)->info().long_rope_after, 64u);
+  EXPECT_EQ((*phi3)->info().weights_private_bytes, (7u * 32u + 2u * 4u) * 4u);  // norms, factors
+  EXPECT_EQ((*phi3)->info().parameters,
+            2u * 40u * 32u + 8u + 32u + 3u * (2u * 32u + 4u * 32u * 32u + 3u * 48u * 32u));
+
+  // GGUF files of other architectures may fuse q, k and v, too: the same logits as apart.
+  TinyModel apart(testing::tiny_qwen2()), fused(testing::tiny_qwen2());
+  for (uint32_t i = 0; i < 3; ++i)
+    for (const std::string kind : {"weight", "bias"}) {
+      const std::string prefix = "model.layers." + std::to_string(i) + ".self_attn.";
+      testing::TinyTensor whole = fused.tensor(prefix + "q_proj." + kind);
+      whole.name = prefix + "qkv_proj." + kind;
+      for (const std::string part : {"k_proj.", "v_proj."}) {
+        const testing::TinyTensor& t = fused.tensor(prefix + part + kind);
+        whole.shape[0] += t.shape[0];
+        whole.values.insert(whole.values.end(), t.values.begin(), t.values.end());
+      }
+      for (const std::string part : {"q_proj.", "k_proj.", "v_proj."})
+        fused.remove(prefix + part + kind);
+      fused.tensors().push_back(whole);
+    }
+  const std::vector<int32_t> tokens = {3, 1, 4, 1, 5};
+  const auto expected = load_gguf(apart);
+  ASSERT_TRUE(expected.ok());
+  const auto logits = testing::run_alone(**expected, tokens);
+  const auto loaded = load_gguf(fused);
+  ASSERT_TRUE(loaded.ok()) << loaded.error().message;
+  EXPECT_TRUE(testing::run_alone(**loaded, tokens) == logits);
+
+  fused.tensor("model.layers.1.self_attn.qkv_proj.weight").shape = {32, 64};
+  EXPECT_THAT(load_gguf(fused).error().message,
+              EndsWith("tensor 'blk.1.attn_qkv.weight': shape [32, 64], but the hyperparameters "
+                       "say [64, 32]"));
+}
+
+TEST_F(LoadTest, RefusesBadLongRope) {
+  const auto message_of = [&](const std::function<void(Json&)>& change) {
+    TinyConfig config = testing::tiny_phi3(64);
+    change(config.config);
+    const auto loaded = load_directory(TinyModel(config));
+    return loaded.ok() ? std::string("loaded") : loaded.error().message;
+  };
+  EXPECT_THAT(message_of([](Json& c) {
+                c["rope_scaling"]["long_factor"] = {1.0, 2.0, 3.0};
+              }),
+              EndsWith("RoPE: 3 LongRoPE factors for 4 pairs"));
+  EXPECT_THAT(message_of([](Json& c) {
+                c["rope_scaling"]["short_factor"] = {1, 2, 3, 0};
+              }),
+              EndsWith("RoPE factors: 0.000000 is not positive"));
+  EXPECT_THAT(message_of([](Json& c) {
+                c["rope_scaling"]["short_factor"] = {1, 2, 3, "x"};
+              }),
+              EndsWith("rope_scaling: key 'short_factor': expected numbers, got \"x\""));
+  EXPECT_THAT(message_of([](Json& c) { c["rope_scaling"].erase("long_factor"); }),
+              EndsWith("rope_scaling: key 'long_factor': expected an array of numbers"));
+  EXPECT_THAT(message_of([](Json& c) { c["original_max_position_embeddings"] = 0; }),
+              EndsWith("RoPE: the original context length has to be within 1..1073741824"));
+  EXPECT_THAT(message_of([](Json& c) { c["rope_scaling"]["attention_factor"] = -1; }),
+              EndsWith("RoPE: the attention factor has to be positive"));
+  EXPECT_EQ(message_of([](Json& c) { c["rope_scaling"]["type"] = "su"; }), "loaded");
 }
 
 TEST_F(LoadTest, GraniteWithoutRopeIsRefused) {

@@ -77,6 +77,9 @@ Result<std::unique_ptr<Model>> Model::load(std::shared_ptr<const formats::Checkp
                  .hidden = hyper.hidden,
                  .vocab_size = hyper.vocab,
                  .context_length = hyper.context,
+                 .long_rope_after = weights.long_rope_divisors.empty()
+                                        ? 0
+                                        : static_cast<uint32_t>(hyper.rope.original_context),
                  .parameters = weights.parameters,
                  .weights_mapped_bytes = checkpoint->mapped_bytes(),
                  .weights_private_bytes = weights.private_bytes,

@@ -41,6 +41,9 @@ struct KvPoolView {
 struct SequenceView {
   std::span<const uint32_t> blocks;  // block ids by position / kKvBlockTokens; covers this step too
   std::byte* recurrent = nullptr;    // recurrent_bytes, updated in place; null when there is none
+  // The most positions this sequence may come to, the same in each of its steps: LongRoPE's factors
+  // depend on it (ModelInfo::long_rope_after).
+  uint32_t reach = 0;
 };
 
 // One batch of rows. Rows of one sequence are contiguous, positions ascending by one.
@@ -60,6 +63,9 @@ struct ModelInfo {
   uint32_t hidden = 0;
   uint32_t vocab_size = 0;      // rows of the output matrix
   uint32_t context_length = 0;  // the longest the model was made for
+  // LongRoPE: a sequence whose reach is above this is rotated by the long factors from its start,
+  // so that its K is of another kind. 0: the model makes no such difference.
+  uint32_t long_rope_after = 0;
   uint64_t parameters = 0;
   uint64_t weights_mapped_bytes = 0;   // whole mapped weight files, used in place
   uint64_t weights_private_bytes = 0;  // copies this process made (norms, converted tensors)

@@ -46,6 +46,23 @@ TEST(Rope, Llama3ScalingStretchesLongWavelengthsOnly) {
   }
 }
 
+// Phi-3.5 at position 5000: published short factors of pairs 1 and 47.
+TEST(Rope, LongRopeDividesFrequenciesAndScalesTheRotation) {
+  const RopeParameters p{.base = 1e4, .rotary = 96};
+  std::vector<float> divisors(48, 1.f), cos(48), sin(48);
+  divisors[1] = 1.0199999809265137f;
+  divisors[47] = 2.8399994373321533f;
+  const auto f = rope_frequencies(p, divisors);
+  EXPECT_NEAR(f[1], .8092198046, 1e-9);
+  EXPECT_NEAR(f[47], 4.265943305e-5, 1e-13);
+  rope_angles(f, 5000, 1.190238071, cos.data(), sin.data());
+  EXPECT_NEAR(cos[0], .1840922, 1e-6);
+  EXPECT_NEAR(cos[1], 1.1463789, 1e-5);
+  EXPECT_NEAR(sin[1], -.3201284, 1e-5);
+  EXPECT_NEAR(cos[47], 1.1632652, 1e-6);
+  EXPECT_NEAR(sin[47], .2519537, 1e-6);
+}
+
 TEST(Rope, DivisorsReplaceScaling) {
   RopeParameters p{.base = 1e4, .rotary = 4, .scaling = RopeScaling::kLinear, .factor = 10.0};
   const std::vector<float> divisors = {1.f, 4.f};
@@ -57,7 +74,7 @@ TEST(Rope, DivisorsReplaceScaling) {
 TEST(Rope, AnglesKeepTheirAccuracyFarOut) {
   const auto f = rope_frequencies({.base = 1e4, .rotary = 64}, {});
   std::vector<float> cos(f.size()), sin(f.size());
-  rope_angles(f, 131071, cos.data(), sin.data());
+  rope_angles(f, 131071, 1.0, cos.data(), sin.data());
   EXPECT_FLOAT_EQ(cos[0], static_cast<float>(std::cos(131071.0)));
   EXPECT_FLOAT_EQ(sin[1], static_cast<float>(std::sin(131071.0 * f[1])));
 }

@@ -19,25 +19,51 @@ inline constexpr TensorRow kHead{"output.weight", "lm_head.weight", &Weights::he
 inline constexpr TensorRow kRopeDivisors{"rope_freqs.weight", "",           &Weights::rope_divisors,
                                          Dim::kRotaryHalf,    Dim::kHidden, Need::kIfPresent};
 
+// LongRoPE. In config.json they are lists of numbers.
+inline constexpr TensorRow kShortRopeFactors{"rope_factors_short.weight",
+                                             "",
+                                             &Weights::rope_divisors,
+                                             Dim::kRotaryHalf,
+                                             Dim::kHidden,
+                                             Need::kIfPresent};
+inline constexpr TensorRow kLongRopeFactors{
+    "rope_factors_long.weight", "",           &Weights::long_rope_divisors,
+    Dim::kRotaryHalf,           Dim::kHidden, Need::kIfPresent};
+
 // A norm weight of a layer, stored minus one in Gemma's safetensors.
 constexpr TensorRow norm(std::string_view gguf, std::string_view hf, Vector LayerWeights::*slot,
                          Dim size = Dim::kHidden) {
   return {gguf, hf, slot, size, Dim::kHidden, Need::kAlways, true};
 }
 constexpr TensorRow bias(std::string_view gguf, std::string_view hf, Vector LayerWeights::*slot,
-                         Dim size, Need need) {
-  return {gguf, hf, slot, size, Dim::kHidden, need};
+                         Dim size, Need need, const FusedTensor* fused = nullptr, size_t part = 0) {
+  return {gguf, hf, slot, size, Dim::kHidden, need, false, fused, part};
 }
+// A matrix of a layer that may be part of a larger one.
+constexpr TensorRow part_of(const FusedTensor& fused, size_t part, Matrix LayerWeights::*slot,
+                            std::string_view gguf, std::string_view hf) {
+  return {gguf, hf, slot, fused.parts[part], Dim::kHidden, Need::kAlways, false, &fused, part};
+}
+
+// Phi-3 fuses these; a GGUF file of any architecture may hold fused q, k and v.
+inline constexpr Dim kQkvParts[] = {Dim::kQuery, Dim::kKv, Dim::kKv};
+inline constexpr Dim kGateUpParts[] = {Dim::kFfn, Dim::kFfn};
+inline constexpr FusedTensor kQkv{"blk.{}.attn_qkv.weight",
+                                  "model.layers.{}.self_attn.qkv_proj.weight", kQkvParts};
+inline constexpr FusedTensor kQkvBias{"blk.{}.attn_qkv.bias",
+                                      "model.layers.{}.self_attn.qkv_proj.bias", kQkvParts};
+inline constexpr FusedTensor kGateUp{"blk.{}.ffn_up.weight",
+                                     "model.layers.{}.mlp.gate_up_proj.weight", kGateUpParts};
 
 inline constexpr TensorRow kAttentionNorm =
     norm("blk.{}.attn_norm.weight", "model.layers.{}.input_layernorm.weight",
          &LayerWeights::attention_norm);
-inline constexpr TensorRow kQuery{"blk.{}.attn_q.weight", "model.layers.{}.self_attn.q_proj.weight",
-                                  &LayerWeights::query, Dim::kQuery};
-inline constexpr TensorRow kKey{"blk.{}.attn_k.weight", "model.layers.{}.self_attn.k_proj.weight",
-                                &LayerWeights::key, Dim::kKv};
-inline constexpr TensorRow kValue{"blk.{}.attn_v.weight", "model.layers.{}.self_attn.v_proj.weight",
-                                  &LayerWeights::value, Dim::kKv};
+inline constexpr TensorRow kQuery = part_of(kQkv, 0, &LayerWeights::query, "blk.{}.attn_q.weight",
+                                            "model.layers.{}.self_attn.q_proj.weight");
+inline constexpr TensorRow kKey = part_of(kQkv, 1, &LayerWeights::key, "blk.{}.attn_k.weight",
+                                          "model.layers.{}.self_attn.k_proj.weight");
+inline constexpr TensorRow kValue = part_of(kQkv, 2, &LayerWeights::value, "blk.{}.attn_v.weight",
+                                            "model.layers.{}.self_attn.v_proj.weight");
 inline constexpr TensorRow kOutput{"blk.{}.attn_output.weight",
                                    "model.layers.{}.self_attn.o_proj.weight", &LayerWeights::output,
                                    Dim::kHidden, Dim::kQuery};
@@ -71,17 +97,20 @@ inline constexpr TensorRow kUp{"blk.{}.ffn_up.weight", "model.layers.{}.mlp.up_p
 inline constexpr TensorRow kDown{"blk.{}.ffn_down.weight", "model.layers.{}.mlp.down_proj.weight",
                                  &LayerWeights::down, Dim::kHidden, Dim::kFfn};
 
+inline constexpr TensorRow kFusedGate = part_of(kGateUp, 0, &LayerWeights::gate, "", "");
+inline constexpr TensorRow kFusedUp = part_of(kGateUp, 1, &LayerWeights::up, "", "");
+
 constexpr TensorRow query_bias(Need need) {
   return bias("blk.{}.attn_q.bias", "model.layers.{}.self_attn.q_proj.bias",
-              &LayerWeights::query_bias, Dim::kQuery, need);
+              &LayerWeights::query_bias, Dim::kQuery, need, &kQkvBias, 0);
 }
 constexpr TensorRow key_bias(Need need) {
   return bias("blk.{}.attn_k.bias", "model.layers.{}.self_attn.k_proj.bias",
-              &LayerWeights::key_bias, Dim::kKv, need);
+              &LayerWeights::key_bias, Dim::kKv, need, &kQkvBias, 1);
 }
 constexpr TensorRow value_bias(Need need) {
   return bias("blk.{}.attn_v.bias", "model.layers.{}.self_attn.v_proj.bias",
-              &LayerWeights::value_bias, Dim::kKv, need);
+              &LayerWeights::value_bias, Dim::kKv, need, &kQkvBias, 2);
 }
 inline constexpr TensorRow kOutputBias =
     bias("blk.{}.attn_output.bias", "model.layers.{}.self_attn.o_proj.bias",

@@ -48,10 +48,11 @@ struct LayerWeights {
 };
 
 struct Weights {
-  Matrix embedding;      // [V, H]
-  Matrix head;           // [V, H]; the embedding itself when tied
-  Vector final_norm;     // [H]
-  Vector rope_divisors;  // [rotary/2], GGUF rope_freqs.weight; or empty
+  Matrix embedding;           // [V, H]
+  Matrix head;                // [V, H]; the embedding itself when tied
+  Vector final_norm;          // [H]
+  Vector rope_divisors;       // [rotary/2], GGUF rope_freqs.weight or LongRoPE's short factors
+  Vector long_rope_divisors;  // [rotary/2], LongRoPE's long factors; either may be empty
   std::vector<LayerWeights> layers;
 
   uint64_t parameters = 0;

@@ -14,6 +14,7 @@ import torch
 import transformers
 from conftest import run_json, run_localai
 from slim_gguf import write_slim_gguf
+from tiny_gguf import write_phi3_gguf
 
 TEXT = (
     "The river had carried silt down from the hills for ten thousand years, and the town at its mouth "
@@ -77,6 +78,19 @@ def gemma3_rope(full, sliding):
             "sliding_attention": {"rope_type": "default", "rope_theta": 1e4, **sliding}}
 
 
+def phi3(**changes):
+    return transformers.Phi3Config(**{**SMALL, "pad_token_id": 0, "eos_token_id": 1, **changes})
+
+
+# Heads of 16 elements. The prompts have 75 tokens, within an original context of 75 and beyond one of 74.
+def long_rope(original, partial=1.0, **changes):
+    pairs = int(16 * partial) // 2
+    return {"original_max_position_embeddings": original,
+            "rope_parameters": {"rope_type": "longrope", "rope_theta": 1e4, "partial_rotary_factor": partial,
+                                "short_factor": [1.0 + 0.1 * i for i in range(pairs)],
+                                "long_factor": [1.5 + 2.0 * i for i in range(pairs)], **changes}}
+
+
 LLAMA3_ROPE = {"rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0,
                "high_freq_factor": 4.0, "original_max_position_embeddings": 32}
 
@@ -98,6 +112,15 @@ TINY = {
     "granite-multipliers": (
         transformers.GraniteConfig(**SMALL, embedding_multiplier=12.0, residual_multiplier=0.22,
                                    attention_multiplier=0.1, logits_scaling=8.0), torch.float32),
+    "phi3-window": (phi3(sliding_window=9), torch.float32),
+    "phi3-partial-rotary-mha-tied-f16": (
+        phi3(num_key_value_heads=4, tie_word_embeddings=True,
+             rope_parameters={"rope_type": "default", "rope_theta": 5e4, "partial_rotary_factor": 0.5}),
+        torch.float16),
+    "phi3-long-rope-within-original": (phi3(**long_rope(75)), torch.float32),
+    "phi3-long-rope-beyond-original-bf16-sharded": (phi3(**long_rope(74, partial=0.75)), torch.bfloat16),
+    "phi3-long-rope-window-stated-factors": (
+        phi3(sliding_window=33, **long_rope(32, attention_factor=1.7)), torch.float32),
     "gemma": (transformers.GemmaConfig(**SMALL, head_dim=32), torch.float32),
     "gemma2-softcaps": (
         transformers.Gemma2Config(**SMALL, head_dim=32, sliding_window=9, query_pre_attn_scalar=24,
@@ -145,6 +168,23 @@ def test_tiny_random_model(name, tmp_path):
     print(f"\n{name}: max |delta| {error:.2e} of the range")
     assert error <= 1e-3
     assert error <= 2e-5, "within the contract, but a float32 engine should agree far better"
+
+
+@pytest.mark.parametrize("name", [name for name in TINY if name.startswith("phi3") and "stated" not in name])
+def test_tiny_phi3_as_gguf(name, tmp_path):
+    """As llama.cpp's converter writes it: half-precision matrices, factors as tensors."""
+    config, _ = TINY[name]
+    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").float()
+    random_weights(model, seed=len(name))
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            parameter.data = parameter.data.half().float()
+    write_phi3_gguf(model, tmp_path / "model.gguf")
+    ids = np.random.default_rng(7).integers(0, config.vocab_size, 75).tolist()
+    error = relative_error(our_logits(tmp_path / "model.gguf", ids, tmp_path / "logits.npy"),
+                           reference_logits(model.eval(), ids))
+    print(f"\n{name} as GGUF: max |delta| {error:.2e} of the range")
+    assert error <= 2e-5
 
 
 def test_old_spelling_of_config_keys(tmp_path):

@@ -67,6 +67,7 @@ class FakeTokenizer final : public text::Tokenizer {
 struct FakeModelOptions {
   uint32_t context_length = 1024;
   bool recurrent = false;
+  uint32_t long_rope_after = 0;
   std::vector<TokenId> script;  // when not empty: what the model says after `script_from` tokens
   size_t script_from = 0;
   std::function<void(const models::Step&)> on_step;  // before each forward()
@@ -79,6 +80,7 @@ class FakeModel final : public models::Model {
     info_.name = "fake";
     info_.vocab_size = kRows;
     info_.context_length = options_.context_length;
+    info_.long_rope_after = options_.long_rope_after;
     if (options_.recurrent) {
       state_.recurrent_bytes = sizeof(uint64_t);
     } else {

@@ -29,7 +29,8 @@ class Runner {
       for (size_t b = 0; b < blocks_max; ++b)  // last block first, sequences interleaved
         blocks.push_back(static_cast<uint32_t>((blocks_max - 1 - b) * sequences + s));
     }
-    for (const auto& blocks : blocks_) views_.push_back({blocks, nullptr});
+    for (size_t s = 0; s < sequences; ++s)
+      views_.push_back({blocks_[s], nullptr, static_cast<uint32_t>(tokens_[s].size())});
     done_.assign(sequences, 0);
     logits_.resize(sequences);
   }

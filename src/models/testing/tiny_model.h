@@ -45,6 +45,7 @@ struct TinyConfig {
   bool gemma = false;  // norm weights centred on 0
   bool tied = true;
   bool qkv_bias = false, qk_norm = false;
+  bool fused = false;  // qkv_proj and gate_up_proj
   std::vector<std::string> norms = {"input_layernorm", "post_attention_layernorm"};
   Json config = Json::object();                                       // further keys of config.json
   std::function<void(formats::testing::GgufBuilder&)> metadata = {};  // further GGUF keys
@@ -62,9 +63,13 @@ class TinyModel {
       const std::string layer = "model.layers." + std::to_string(i) + ".";
       for (const std::string& norm : c.norms) add(layer + norm + ".weight", {c.hidden});
       const std::string attention = layer + "self_attn.";
-      add(attention + "q_proj.weight", {q, c.hidden});
-      add(attention + "k_proj.weight", {kv, c.hidden});
-      add(attention + "v_proj.weight", {kv, c.hidden});
+      if (c.fused) {
+        add(attention + "qkv_proj.weight", {q + 2 * kv, c.hidden});
+      } else {
+        add(attention + "q_proj.weight", {q, c.hidden});
+        add(attention + "k_proj.weight", {kv, c.hidden});
+        add(attention + "v_proj.weight", {kv, c.hidden});
+      }
       add(attention + "o_proj.weight", {c.hidden, q});
       if (c.qkv_bias) {
         add(attention + "q_proj.bias", {q});
@@ -75,8 +80,12 @@ class TinyModel {
         add(attention + "q_norm.weight", {c.head_dim});
         add(attention + "k_norm.weight", {c.head_dim});
       }
-      add(layer + "mlp.gate_proj.weight", {c.ffn, c.hidden});
-      add(layer + "mlp.up_proj.weight", {c.ffn, c.hidden});
+      if (c.fused) {
+        add(layer + "mlp.gate_up_proj.weight", {2 * uint64_t{c.ffn}, c.hidden});
+      } else {
+        add(layer + "mlp.gate_proj.weight", {c.ffn, c.hidden});
+        add(layer + "mlp.up_proj.weight", {c.ffn, c.hidden});
+      }
       add(layer + "mlp.down_proj.weight", {c.hidden, c.ffn});
     }
   }
@@ -203,8 +212,10 @@ class TinyModel {
         {"self_attn.q_proj", "attn_q"},
         {"self_attn.k_proj", "attn_k"},
         {"self_attn.v_proj", "attn_v"},
+        {"self_attn.qkv_proj", "attn_qkv"},
         {"self_attn.q_norm", "attn_q_norm"},
         {"self_attn.k_norm", "attn_k_norm"},
+        {"mlp.gate_up_proj", "ffn_up"},
         {"mlp.gate_proj", "ffn_gate"},
         {"mlp.up_proj", "ffn_up"},
         {"mlp.down_proj", "ffn_down"}};
@@ -287,6 +298,30 @@ inline TinyConfig tiny_granite() {
         .add("granite.embedding_scale", 12.f)
         .add("granite.residual_scale", .22f)
         .add("granite.logit_scale", 8.f);
+  };
+  return c;
+}
+
+// LongRoPE in both formats; `original_context` decides which factors a short prompt gets.
+inline TinyConfig tiny_phi3(uint32_t original_context) {
+  TinyConfig c{.prefix = "t-phi3-long", .architecture = "phi3", .kv_heads = 4};
+  c.tied = false;
+  c.fused = true;
+  c.config = {{"original_max_position_embeddings", original_context},
+              {"rope_scaling",
+               {{"type", "longrope"},
+                {"factor", 32.0},
+                {"attention_factor", 1.190238071},
+                {"short_factor", {1.0, 1.01, 1.1, 1.2}},
+                {"long_factor", {1.0, 1.25, 1.5, 2.0}}}}};
+  c.metadata = [original_context](formats::testing::GgufBuilder& builder) {
+    builder.add("phi3.rope.scaling.attn_factor", 1.190238071f)
+        .add("phi3.rope.scaling.original_context_length", original_context)
+        .add("phi3.attention.sliding_window", uint32_t{0})
+        .tensor("rope_factors_short.weight", DType::kF32, {4},
+                std::vector<float>{1.f, 1.01f, 1.1f, 1.2f})
+        .tensor("rope_factors_long.weight", DType::kF32, {4},
+                std::vector<float>{1.f, 1.25f, 1.5f, 2.f});
   };
   return c;
 }
