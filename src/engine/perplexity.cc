@@ -57,8 +57,8 @@ class Measurement {
 
   // Adds the second half of a window: each of its tokens but the first, predicted from all before.
   void add(std::span<const int32_t> window) {
-    model_.begin();
-    if (reference_) reference_->begin();
+    model_.begin(window.size());
+    if (reference_) reference_->begin(window.size());
     const size_t first = window.size() / 2, last = window.size() - 1;
     for (size_t at = 0; at < first;) {
       const size_t rows = std::min(kPrefillRows, first - at);
