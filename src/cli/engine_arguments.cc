@@ -23,13 +23,18 @@ void add_engine_options(CLI::App& command, EngineArguments& arguments) {
       ->capture_default_str();
 }
 
-Result<engine::LoadedModel> load(const EngineArguments& arguments) {
+Result<models::ModelOptions> model_options(const EngineArguments& arguments) {
   if (arguments.device == "cuda")
     return unsupported("--device cuda: this build has no GPU support; use --device cpu");
-  LAI_TRY(const std::filesystem::path path, find_model(arguments.model));
   models::ModelOptions options;
   options.precision =
       arguments.precision == "exact" ? models::Precision::kExact : models::Precision::kFast;
+  return options;
+}
+
+Result<engine::LoadedModel> load(const EngineArguments& arguments) {
+  LAI_TRY(const models::ModelOptions options, model_options(arguments));
+  LAI_TRY(const std::filesystem::path path, find_model(arguments.model));
   return engine::load_model(path, options);
 }
 

@@ -26,6 +26,8 @@ struct EngineArguments {
 
 // --model, --threads (1..256), --precision, --device.
 void add_engine_options(CLI::App& command, EngineArguments& arguments);
+// Errors: kUnsupported (--device cuda).
+Result<models::ModelOptions> model_options(const EngineArguments& arguments);
 // Finds and loads the model. Errors: as find_model() and load_model(); kUnsupported (--device
 // cuda).
 Result<engine::LoadedModel> load(const EngineArguments& arguments);

@@ -25,6 +25,7 @@ int main(int argc, char** argv) {
     cli::add_show(app, program);
     cli::add_domains(app, program);
     cli::add_generate(app, program);
+    cli::add_embed(app, program);
     cli::add_bench(app, program);
     cli::add_perplexity(app, program);
     cli::add_inspect(app, program);

@@ -91,6 +91,9 @@ struct KernelSet {
   // One row of weights to f32 (embedding look-up). Indexed by DType.
   void (*dequantize_row[kDTypeCount])(const std::byte* row, float* out, size_t count);
 
+  // out[i] = (x[i] - mean) * r * w[i] + b[i], r = 1/sqrt(mean((x - mean)^2) + eps). May alias x.
+  void (*layer_norm)(const float* x, const float* w, const float* b, float eps, float* out,
+                     size_t n);
   // out[i] = x[i] * r * w[i], r = 1/sqrt(mean(x^2) + eps); w already holds Gemma's +1. May alias.
   void (*rms_norm)(const float* x, const float* w, float eps, float* out, size_t n);
   // Rotates one head in place. cos/sin [rotary/2] of this position. interleaved: pairs (2i, 2i+1),
@@ -99,6 +102,8 @@ struct KernelSet {
   // out[i] = silu(gate[i]) * up[i] and gelu_tanh(gate[i]) * up[i]. May alias gate.
   void (*silu_mul)(const float* gate, const float* up, float* out, size_t n);
   void (*gelu_tanh_mul)(const float* gate, const float* up, float* out, size_t n);
+  // x[i] = gelu(x[i]), the exact form x/2 (1 + erf(x / sqrt(2))).
+  void (*gelu_erf)(float* x, size_t n);
   // y[i] += a * x[i]; x[i] *= a.
   void (*add_scaled)(float* y, const float* x, float a, size_t n);
   void (*scale)(float* x, float a, size_t n);

@@ -9,8 +9,9 @@
 namespace localai::models {
 namespace {
 
-const ArchSpec* const kArchitectures[] = {&kLlama, &kMistral, &kQwen2,  &kQwen3,  &kGranite,
-                                          &kPhi3,  &kGemma,   &kGemma2, &kGemma3, &kVaultGemma};
+const ArchSpec* const kArchitectures[] = {&kLlama,   &kMistral,    &kQwen2, &kQwen3,
+                                          &kGranite, &kPhi3,       &kGemma, &kGemma2,
+                                          &kGemma3,  &kVaultGemma, &kBert};
 
 // Far above every published model, low enough that no product of two overflows 64 bits and no
 // vector sized by one exhausts memory.
@@ -56,10 +57,11 @@ Status read_heads(const Metadata& metadata, Hyperparameters& hyper) {
 }
 
 Status read_flags(const ArchSpec& spec, const Metadata& metadata, Hyperparameters& hyper) {
-  constexpr Key kEps{"attention.layer_norm_rms_epsilon", "rms_norm_eps"};
-  LAI_TRY(const double eps, metadata.number_or(kEps, metadata.is_gguf() ? -1.0 : spec.default_eps));
+  const Key eps_key = spec.eps_key;
+  LAI_TRY(const double eps,
+          metadata.number_or(eps_key, metadata.is_gguf() ? -1.0 : spec.default_eps));
   if (!(eps >= 0.0 && eps < 1.0))
-    return metadata.error(Code::kCorrupt, kEps, "has to be within 0..1");
+    return metadata.error(Code::kCorrupt, eps_key, "has to be within 0..1");
   hyper.norm_eps = static_cast<float>(eps);
   LAI_TRY(const std::optional<bool> tied, metadata.boolean({"", "tie_word_embeddings"}));
   hyper.tied = tied.value_or(!metadata.is_gguf() && spec.tied_default);
@@ -88,6 +90,10 @@ uint64_t dim_size(Dim dim, const Hyperparameters& hyper) {
       return hyper.head_dim;
     case Dim::kRotaryHalf:
       return hyper.rope.rotary / 2;
+    case Dim::kPositions:
+      return hyper.context;
+    case Dim::kTokenTypes:
+      return hyper.token_types;
   }
   return 0;
 }

@@ -18,6 +18,9 @@
 
 namespace localai::models {
 
+// Types of text segments (BERT). Also stands for "not stated".
+inline constexpr uint32_t kTokenTypesMax = 1u << 16;
+
 enum class Activation : uint8_t { kSilu, kGeluTanh };
 
 // Above every published vocabulary. Also stands for "not stated" while a GGUF file is read.
@@ -41,13 +44,24 @@ struct Hyperparameters {
   bool tied = false;              // logits from the embedding matrix
   bool attention_bias = false;    // config.json says so; in GGUF the tensors themselves do
   bool mlp_bias = false;
+  uint32_t token_types = 0;  // of an encoder
 
   [[nodiscard]] uint64_t query_rows() const { return uint64_t{heads} * head_dim; }
   [[nodiscard]] uint64_t kv_rows() const { return uint64_t{kv_heads} * head_dim; }
 };
 
 // A tensor's dimension by name.
-enum class Dim : uint8_t { kVocab, kHidden, kFfn, kQuery, kKv, kHead, kRotaryHalf };
+enum class Dim : uint8_t {
+  kVocab,
+  kHidden,
+  kFfn,
+  kQuery,
+  kKv,
+  kHead,
+  kRotaryHalf,
+  kPositions,
+  kTokenTypes
+};
 uint64_t dim_size(Dim dim, const Hyperparameters& hyper);
 
 // Where a tensor goes, and so whether it is a matrix or a vector, global or one per layer.
@@ -93,6 +107,9 @@ struct ArchSpec {
   bool tied_default = false;           // when config.json does not say
   double default_eps = 1e-6;           // when config.json does not say
   double default_rope_base = 10000.0;  // likewise
+  Key eps_key = {"attention.layer_norm_rms_epsilon", "rms_norm_eps"};
+  std::string_view optional_prefix = "";  // that safetensors may put before every name
+  bool encoder = false;                   // of another graph: encoder.h
   // What only this architecture has, after the common part was read. Null: nothing.
   Status (*read)(const Metadata& metadata, Hyperparameters& hyper) = nullptr;
 };

@@ -14,5 +14,6 @@ extern const ArchSpec kGemma2;
 extern const ArchSpec kGemma3;
 extern const ArchSpec kVaultGemma;
 extern const ArchSpec kPhi3;
+extern const ArchSpec kBert;
 
 }  // namespace localai::models

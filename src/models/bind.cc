@@ -29,7 +29,11 @@ class Binder {
         kernels_(kernels),
         precision_(precision),
         hyper_(hyper),
-        gguf_(checkpoint.gguf() != nullptr) {}
+        gguf_(checkpoint.gguf() != nullptr) {
+    const std::string prefix(spec.optional_prefix);
+    if (!gguf_ && checkpoint.find(prefix + std::string(spec.tensors.front().hf)) != nullptr)
+      prefix_ = prefix;
+  }
 
   Result<Weights> bind() {
     weights_.layers.resize(hyper_.layers);
@@ -64,6 +68,7 @@ class Binder {
   template <class Named>  // TensorRow or FusedTensor
   [[nodiscard]] std::string tensor_name(const Named& row, uint32_t layer) const {
     std::string name(gguf_ ? row.gguf : row.hf);
+    if (!name.empty()) name.insert(0, prefix_);
     if (const size_t at = name.find("{}"); at != std::string::npos)
       name.replace(at, 2, std::to_string(layer));
     return name;
@@ -198,10 +203,12 @@ class Binder {
   }
 
   // Buffers that some exporters write and no model reads; scales of activations that are not
-  // quantized to F8 here.
+  // quantized to F8 here; BERT's head for a training task.
   static bool is_known_buffer(std::string_view name) {
+    if (name.find("pooler.dense.") != std::string_view::npos) return true;
     for (const std::string_view tail :
-         {".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias", ".input_scale"})
+         {".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias", ".input_scale",
+          "embeddings.position_ids"})
       if (name.ends_with(tail)) return true;
     return false;
   }
@@ -224,6 +231,7 @@ class Binder {
   const Precision precision_;
   const Hyperparameters& hyper_;
   const bool gguf_;
+  std::string prefix_;  // before every name
   Weights weights_;
   std::unordered_set<std::string> seen_;
 };
@@ -237,6 +245,9 @@ Result<Weights> bind_weights(const ArchSpec& spec, const formats::Checkpoint& ch
   if (checkpoint.gguf() != nullptr && hyper.vocab == kVocabMax && embedding != nullptr &&
       embedding->rows() < kVocabMax)
     hyper.vocab = static_cast<uint32_t>(embedding->rows());
+  const TensorView* types = checkpoint.find("token_types.weight");
+  if (hyper.token_types == kTokenTypesMax && types != nullptr && types->rows() < kTokenTypesMax)
+    hyper.token_types = static_cast<uint32_t>(types->rows());
   return Binder(spec, checkpoint, kernels, precision, hyper).bind();
 }
 

@@ -3,49 +3,14 @@
 #include <algorithm>
 #include <cstring>
 
+#include "models/decoder_rows.h"
+
 namespace localai::models {
 namespace {
-
-// Row-wise work (norms, RoPE, quantization) of fewer rows than this costs less than waking threads.
-constexpr size_t kRowsInline = 4;
-// Weight rows per piece of a product: pieces start at multiples of this, so that integer kernels
-// keep their row groups and the FFN epilogue its quantization blocks.
-constexpr size_t kRowGroup = 32;
-constexpr size_t kPiecesPerThread = 4;  // small enough to even out threads, few enough to be cheap
-
-size_t piece_rows(size_t rows, const ThreadPool& pool) {
-  const size_t piece = rows / (pool.size() * kPiecesPerThread) / kRowGroup * kRowGroup;
-  return std::max(piece, kRowGroup);
-}
-
-template <class F>
-void for_rows(ThreadPool& pool, size_t rows, F&& work) {
-  const auto range = [&](size_t begin, size_t end) {
-    for (size_t r = begin; r < end; ++r) work(r);
-  };
-  if (rows < kRowsInline) return range(0, rows);
-  pool.for_ranges(rows, std::max<size_t>(rows / (pool.size() * kPiecesPerThread), 1), range);
-}
 
 template <class T>
 void grow(std::vector<T>& v, size_t size) {
   if (v.size() < size) v.resize(size);
-}
-
-// y[r, n] for the rows n in [begin, end) of `matrix`.
-void matmul(const Matrix& matrix, const ActivationRows& input, size_t rows, size_t begin,
-            size_t end, float* y, size_t ldy) {
-  kernels::MatmulArgs args;
-  input.bind(args);
-  args.weights = matrix.data;
-  args.row_bytes = matrix.row_bytes;
-  args.scales = matrix.weight_scales();
-  args.row_begin = begin;
-  args.row_end = end;
-  args.rows = rows;
-  args.y = y;
-  args.ldy = ldy;
-  matrix.matmul(args);
 }
 
 }  // namespace
@@ -88,9 +53,7 @@ void Decoder::forward(const Step& step, Workspace& workspace, ThreadPool& pool,
     const LayerWeights* next = last ? nullptr : &weights_.layers[i + 1];
     finish_branch(pass, layer.down_bias, layer.ffn_post_norm,
                   last ? weights_.final_norm : next->attention_norm,
-                  last ? weights_.head.quantized_input
-                       : next->query.quantized_input || next->key.quantized_input ||
-                             next->value.quantized_input);
+                  last ? weights_.head.quantized_input : mixer_reads_codes(*next));
   }
   if (pass.rows > 0) output(pass, logits);
 }
@@ -118,8 +81,7 @@ void Decoder::prepare(Pass& pass) const {
 void Decoder::embed(Pass& pass) const {
   const Matrix& table = weights_.embedding;
   const LayerWeights& first = weights_.layers.front();
-  const bool quantize =
-      first.query.quantized_input || first.key.quantized_input || first.value.quantized_input;
+  const bool quantize = mixer_reads_codes(first);
   for_rows(pass.pool, pass.rows, [&](size_t r) {
     const auto token = static_cast<size_t>(pass.step.tokens[r]);
     LAI_DCHECK(token < table.rows);
@@ -184,8 +146,8 @@ void Decoder::project_qkv(Pass& pass, const LayerWeights& weights) const {
     for (const Matrix* m : {&weights.query, &weights.key, &weights.value}) {
       const size_t from = std::max(begin, offset), to = std::min(end, offset + m->rows);
       if (from < to)
-        matmul(*m, pass.w.input, pass.rows, from - offset, to - offset, pass.w.qkv.data() + offset,
-               cols);
+        matmul(*m, pass.w.input, 0, pass.rows, from - offset, to - offset,
+               pass.w.qkv.data() + offset, cols);
       offset += m->rows;
     }
   });
@@ -200,8 +162,8 @@ void Decoder::feed_forward(Pass& pass, const LayerWeights& weights) const {
 // The columns [begin, end) of act(gate) * up, and their codes for the next product.
 void Decoder::gate_range(Pass& pass, const LayerWeights& weights, size_t begin, size_t end) const {
   const size_t ffn = hyper_.ffn, n = end - begin;
-  matmul(weights.gate, pass.w.input, pass.rows, begin, end, pass.w.gated.row(0), ffn);
-  matmul(weights.up, pass.w.input, pass.rows, begin, end, pass.w.up.data(), ffn);
+  matmul(weights.gate, pass.w.input, 0, pass.rows, begin, end, pass.w.gated.row(0), ffn);
+  matmul(weights.up, pass.w.input, 0, pass.rows, begin, end, pass.w.up.data(), ffn);
   const auto activate =
       activation_ == Activation::kSilu ? kernels_.silu_mul : kernels_.gelu_tanh_mul;
   for (size_t r = 0; r < pass.rows; ++r) {
@@ -219,14 +181,14 @@ void Decoder::project(Pass& pass, const Matrix& matrix, const ActivationRows& in
                       float* y) const {
   pass.pool.for_ranges(matrix.rows, piece_rows(matrix.rows, pass.pool),
                        [&](size_t begin, size_t end) {
-                         matmul(matrix, input, pass.rows, begin, end, y, matrix.rows);
+                         matmul(matrix, input, 0, pass.rows, begin, end, y, matrix.rows);
                        });
 }
 
 void Decoder::output(Pass& pass, float* logits) const {
   const Matrix& head = weights_.head;
   pass.pool.for_ranges(head.rows, piece_rows(head.rows, pass.pool), [&](size_t begin, size_t end) {
-    matmul(head, pass.w.input, pass.rows, begin, end, logits, head.rows);
+    matmul(head, pass.w.input, 0, pass.rows, begin, end, logits, head.rows);
     for (size_t r = 0; r < pass.rows; ++r) {
       float* out = logits + r * head.rows + begin;
       if (hyper_.logit_divisor != 1.f) kernels_.scale(out, 1.f / hyper_.logit_divisor, end - begin);

@@ -95,7 +95,7 @@ TEST_F(LoadTest, RefusesBadConfigs) {
   const std::vector<BadConfig> bad = {
       {"model_type", "mamba9", Code::kUnsupported,
        ": architecture 'mamba9' is not supported (known: llama, mistral, qwen2, qwen3, granite, "
-       "phi3, gemma, gemma2, gemma3, vaultgemma)"},
+       "phi3, gemma, gemma2, gemma3, vaultgemma, bert)"},
       {"hidden_size", nullptr, Code::kCorrupt, ": config.json: key 'hidden_size': missing"},
       {"hidden_size", "big", Code::kCorrupt,
        ": config.json: key 'hidden_size': expected a whole number, got \"big\""},
@@ -164,7 +164,7 @@ TEST_F(LoadTest, RefusesBadGgufMetadata) {
        ": key 'llama.attention.head_count_kv': 3 does not divide 4 query heads"},
       {[](TinyConfig& c) { c.architecture = "gpt9"; },
        ": architecture 'gpt9' is not supported (known: llama, mistral, qwen2, qwen3, granite, "
-       "phi3, gemma, gemma2, gemma3, vaultgemma)"},
+       "phi3, gemma, gemma2, gemma3, vaultgemma, bert)"},
       {[](TinyConfig& c) { c.metadata = [](auto& b) { b.add("llama.vocab_size", uint32_t{39}); }; },
        ": tensor 'token_embd.weight': shape [40, 32], but the hyperparameters say [39, 32]"},
       {[](TinyConfig& c) {
@@ -258,7 +258,7 @@ TEST_F(LoadTest, BiasesOfLlamaAreUsedWhenTheConfigSaysSo) {
 TEST(Architectures, AreFoundByTheirNamesInBothFormats) {
   EXPECT_EQ(known_architectures(),
             (std::vector<std::string>{"llama", "mistral", "qwen2", "qwen3", "granite", "phi3",
-                                      "gemma", "gemma2", "gemma3", "vaultgemma"}));
+                                      "gemma", "gemma2", "gemma3", "vaultgemma", "bert"}));
   for (const ArchSpec* spec : architectures()) {
     for (const std::string_view name : spec->gguf_names)
       EXPECT_EQ(find_architecture(name, true), spec);

@@ -7,6 +7,7 @@
 #include "models/arch.h"
 #include "models/bind.h"
 #include "models/decoder.h"
+#include "models/opened_model.h"
 
 namespace localai::models {
 namespace {
@@ -64,9 +65,13 @@ std::vector<std::string> known_architectures() {
   return names;
 }
 
-Result<std::unique_ptr<Model>> Model::load(std::shared_ptr<const formats::Checkpoint> checkpoint,
-                                           const ModelOptions& options) {
+Result<OpenedModel> open_model(std::shared_ptr<const formats::Checkpoint> checkpoint,
+                               const ModelOptions& options, bool encoder) {
   LAI_TRY(const ArchSpec* spec, choose_architecture(*checkpoint));
+  if (spec->encoder != encoder)
+    return invalid(checkpoint->path().string() + ": architecture '" + std::string(spec->name) +
+                   (encoder ? "' generates text; it makes no embeddings"
+                            : "' makes embeddings; it does not generate text"));
   LAI_TRY(const kernels::KernelSet* kernels, choose_kernels(options));
   const Metadata metadata(*checkpoint);
   LAI_TRY(Hyperparameters hyper, read_hyperparameters(*spec, metadata));
@@ -84,9 +89,16 @@ Result<std::unique_ptr<Model>> Model::load(std::shared_ptr<const formats::Checkp
                  .weights_mapped_bytes = checkpoint->mapped_bytes(),
                  .weights_private_bytes = weights.private_bytes,
                  .weight_types = count_types(*checkpoint)};
-  return std::unique_ptr<Model>(std::make_unique<Decoder>(std::move(checkpoint), *spec,
-                                                          std::move(hyper), std::move(weights),
-                                                          *kernels, std::move(info)));
+  return OpenedModel{std::move(checkpoint), spec,           kernels, std::move(hyper),
+                     std::move(weights),    std::move(info)};
+}
+
+Result<std::unique_ptr<Model>> Model::load(std::shared_ptr<const formats::Checkpoint> checkpoint,
+                                           const ModelOptions& options) {
+  LAI_TRY(OpenedModel opened, open_model(std::move(checkpoint), options, false));
+  return std::unique_ptr<Model>(std::make_unique<Decoder>(
+      std::move(opened.checkpoint), *opened.spec, std::move(opened.hyper),
+      std::move(opened.weights), *opened.kernels, std::move(opened.info)));
 }
 
 }  // namespace localai::models

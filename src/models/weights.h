@@ -44,13 +44,16 @@ struct LayerWeights {
   Vector ffn_norm;              // [H]
   Matrix gate, up, down;        // [F, H], [F, H], [H, F]
   Vector gate_bias, up_bias, down_bias;
-  Vector ffn_post_norm;  // [H]
+  Vector ffn_post_norm;                                 // [H]
+  Vector attention_post_norm_bias, ffn_post_norm_bias;  // [H], of LayerNorms
 };
 
 struct Weights {
-  Matrix embedding;           // [V, H]
-  Matrix head;                // [V, H]; the embedding itself when tied
-  Vector final_norm;          // [H]
+  Matrix embedding;                            // [V, H]
+  Matrix head;                                 // [V, H]; the embedding itself when tied
+  Vector final_norm;                           // [H]
+  Matrix positions, token_types;               // [context, H], [types, H]: an encoder's
+  Vector embedding_norm, embedding_norm_bias;  // [H]
   Vector rope_divisors;       // [rotary/2], GGUF rope_freqs.weight or LongRoPE's short factors
   Vector long_rope_divisors;  // [rotary/2], LongRoPE's long factors; either may be empty
   std::vector<LayerWeights> layers;

@@ -31,11 +31,12 @@ void ActivationRows::quantize(const kernels::KernelSet& kernels, size_t r, size_
                        sums_.data() + (r * blocks + block) * 2);
 }
 
-void ActivationRows::bind(kernels::MatmulArgs& args) const {
+void ActivationRows::bind(kernels::MatmulArgs& args, size_t first_row) const {
+  const size_t block = first_row * (cols_ / kernels::kQuantBlock);
   args.k = cols_;
-  args.x = values_.data();
+  args.x = values_.data() + first_row * cols_;
   args.ldx = cols_;
-  args.xq = {codes_.data(), scales_.data(), sums_.data()};
+  args.xq = {codes_.data() + first_row * cols_, scales_.data() + block, sums_.data() + 2 * block};
 }
 
 uint64_t ActivationRows::bytes() const {

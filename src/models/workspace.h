@@ -19,7 +19,7 @@ class ActivationRows {
   // Codes of the elements [begin, end) of a row; both are multiples of kQuantBlock.
   void quantize(const kernels::KernelSet& kernels, size_t r, size_t begin, size_t end);
   // The input side of a product with these rows.
-  void bind(kernels::MatmulArgs& args) const;
+  void bind(kernels::MatmulArgs& args, size_t first_row = 0) const;
   [[nodiscard]] uint64_t bytes() const;
 
  private:

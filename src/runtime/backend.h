@@ -5,12 +5,14 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "base/json.h"
 #include "base/result.h"
+#include "engine/embedder.h"
 #include "engine/engine.h"
 #include "text/chat_template.h"
 
@@ -75,6 +77,9 @@ using GenerateSink = std::function<void(GenerateEvent)>;
 // Dropping it cancels the generation at the next token.
 using Generation = std::unique_ptr<engine::Ticket>;
 
+// Called once, from a backend's thread.
+using EmbeddingSink = std::function<void(Result<engine::Embeddings>)>;
+
 // A loaded model that answers requests. Thread-safe.
 class Backend {
  public:
@@ -87,6 +92,12 @@ class Backend {
   virtual Result<Generation> generate(GenerateRequest request, GenerateSink sink) = 0;
   [[nodiscard]] virtual uint64_t memory_bytes() const = 0;
   [[nodiscard]] virtual uint32_t context_length() const = 0;
+  // Errors, of the call or through `sink`: kInvalidArgument (a model that generates text; bad
+  // input, named), kContextLength, kExhausted (queue), kCancelled (`stop` was requested).
+  virtual Status embed(std::vector<engine::EmbeddingInput> /*inputs*/, std::stop_token /*stop*/,
+                       EmbeddingSink /*sink*/) {
+    return invalid("this model generates text; it makes no embeddings");
+  }
 };
 
 }  // namespace localai::runtime

@@ -74,6 +74,16 @@ class FakeBackend final : public Backend {
   }
 
   [[nodiscard]] std::string_view kind() const override { return "gguf"; }
+  // "embedder" makes vectors of one element, 1; the others are no embedding models.
+  Status embed(std::vector<engine::EmbeddingInput> inputs, std::stop_token stop,
+               EmbeddingSink sink) override {
+    if (name_ != "embedder") return Backend::embed(std::move(inputs), stop, std::move(sink));
+    const std::lock_guard lock(mutex_);
+    threads_.emplace_back([count = inputs.size(), sink = std::move(sink)] {
+      sink(engine::Embeddings{1, std::vector<float>(count, 1.f), count});
+    });
+    return Ok{};
+  }
   [[nodiscard]] uint64_t memory_bytes() const override { return model_.bytes; }
   [[nodiscard]] uint32_t context_length() const override { return 2048; }
 

@@ -33,6 +33,8 @@ class LocalService final : public Service {
 
   Generation start(std::string model, GenerateRequest request, ReadySink on_ready,
                    GenerateSink sink) override;
+  Generation embed(std::string model, std::vector<engine::EmbeddingInput> inputs,
+                   EmbeddingDone done) override;
   [[nodiscard]] std::vector<ModelEntry> models() const override;
   [[nodiscard]] LoadedModels loaded() const override { return cache_.loaded(); }
   [[nodiscard]] Json domains() const override;

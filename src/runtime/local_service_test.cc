@@ -278,6 +278,47 @@ TEST_F(LocalServiceTest, ManyClientsThatComeAndGo) {
   for (const LoadedEntry& model : service_->loaded().models) EXPECT_EQ(model.in_use, 0u);
 }
 
+TEST_F(LocalServiceTest, EmbedsThroughTheCacheAndNamesModelsThatCannot) {
+  std::ofstream(root_ / "models" / "embedder.gguf") << "x";
+  make();
+  const auto embed = [&](const std::string& model) {
+    std::promise<Result<EmbeddingAnswer>> promise;
+    const Generation ticket = service_->embed(
+        model, {std::string("a"), std::string("b")},
+        [&](Result<EmbeddingAnswer> answer) { promise.set_value(std::move(answer)); });
+    return promise.get_future().get();
+  };
+  const auto answer = embed("embedder");
+  ASSERT_TRUE(answer.ok()) << answer.error().message;
+  EXPECT_EQ(answer->resolution.model, "embedder");
+  EXPECT_EQ(answer->resolution.backend, "gguf");
+  EXPECT_EQ(answer->embeddings.values, std::vector<float>(2, 1.f));
+  ASSERT_EQ(service_->loaded().models.size(), 1u);
+  EXPECT_EQ(service_->loaded().models[0].in_use, 0u);
+
+  const auto chatty = embed("general");
+  ASSERT_FALSE(chatty.ok());
+  EXPECT_EQ(chatty.error().code, Code::kInvalidArgument);
+  EXPECT_EQ(chatty.error().message,
+            "model 'one': this model generates text; it makes no embeddings");
+  EXPECT_EQ(embed("nosuch").error().code, Code::kNotFound);
+  EXPECT_EQ(embed("big").error().code, Code::kExhausted);
+}
+
+TEST_F(LocalServiceTest, DroppingAnEmbeddingWhileItsModelLoadsCancelsIt) {
+  std::ofstream(root_ / "models" / "embedder.gguf") << "x";
+  make();
+  world_.hold(true);
+  std::promise<Result<EmbeddingAnswer>> promise;
+  Generation ticket = service_->embed(
+      "embedder", {std::string("a")},
+      [&](Result<EmbeddingAnswer> answer) { promise.set_value(std::move(answer)); });
+  world_.wait([&] { return world_.opens_waiting == 1; });
+  ticket.reset();
+  world_.hold(false);
+  EXPECT_EQ(promise.get_future().get().error().code, Code::kCancelled);
+}
+
 TEST_F(LocalServiceTest, PreloadAndEagerLoadingLoadAtStart) {
   Settings settings;
   settings.preload = {"two", "nosuch"};

@@ -5,6 +5,8 @@
 #include <limits>
 #include <random>
 
+#include "models/encoder.h"
+#include "runtime/embedding_backend.h"
 #include "runtime/model_catalog.h"
 #include "runtime/prompt.h"
 
@@ -189,6 +191,8 @@ class NativeOpener final : public ModelOpener {
   Result<std::unique_ptr<PreparedModel>> open(const ModelSource& source) override {
     models::ModelOptions options;
     options.precision = precision_;
+    LAI_TRY(const formats::Checkpoint checkpoint, formats::Checkpoint::open(source.path));
+    if (models::Encoder::handles(checkpoint)) return prepare_embedding_model(source, options);
     LAI_TRY(engine::LoadedModel model, engine::load_model(source.path, options));
     return std::unique_ptr<PreparedModel>(
         std::make_unique<NativePrepared>(std::move(model), source.engine));

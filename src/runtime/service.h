@@ -48,6 +48,14 @@ struct LoadedModels {
 // kCancelled: dropped before; load errors).
 using ReadySink = std::function<void(Result<Resolution>)>;
 
+struct EmbeddingAnswer {
+  Resolution resolution;
+  engine::Embeddings embeddings;
+};
+// Called exactly once, from a worker's or a backend's thread. Errors: as ReadySink; what
+// Backend::embed says, with the model's name.
+using EmbeddingDone = std::function<void(Result<EmbeddingAnswer>)>;
+
 class Service {
  public:
   virtual ~Service() = default;
@@ -60,6 +68,11 @@ class Service {
   // the callbacks own what they use.
   virtual Generation start(std::string model, GenerateRequest request, ReadySink on_ready,
                            GenerateSink sink) = 0;
+
+  // Resolves and loads likewise, and turns every input into a vector. Returns at once; dropping the
+  // result gives the work up.
+  virtual Generation embed(std::string model, std::vector<engine::EmbeddingInput> inputs,
+                           EmbeddingDone done) = 0;
 
   [[nodiscard]] virtual std::vector<ModelEntry> models() const = 0;  // domains first, then models
   [[nodiscard]] virtual LoadedModels loaded() const = 0;

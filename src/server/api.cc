@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "net/guard.h"
+#include "server/embedding_session.h"
 #include "server/generation_request.h"
 #include "server/generation_session.h"
 
@@ -95,6 +96,7 @@ const std::vector<Api::Route>& Api::routes() {
       {"GET", "/v1/domains/{id}", &Api::get_domain},
       {"POST", "/v1/chat/completions", &Api::chat},
       {"POST", "/v1/completions", &Api::complete},
+      {"POST", "/v1/embeddings", &Api::embed},
   };
   return kRoutes;
 }
@@ -133,10 +135,10 @@ void Api::handle(net::Request request, std::shared_ptr<net::Sink> sink) const {
 }
 
 void Api::index(Call& call) const {
-  call.sink->respond(text_response(
-      "localai " + options_.version +
-      "\n\nPOST /v1/chat/completions, /v1/completions\nGET  /v1/models, /v1/models/loaded, "
-      "/v1/domains, /health\n"));
+  call.sink->respond(text_response("localai " + options_.version +
+                                   "\n\nPOST /v1/chat/completions, /v1/completions, "
+                                   "/v1/embeddings\nGET  /v1/models, /v1/models/loaded, "
+                                   "/v1/domains, /health\n"));
 }
 
 void Api::health(Call& call) const {
@@ -221,6 +223,12 @@ void Api::complete(Call& call) const {
   auto& request = std::get<GenerationRequest>(parsed);
   auto renderer = make_completion_renderer(request.generate.logprobs);
   GenerationSession::start(service_, std::move(request), std::move(renderer), call.sink);
+}
+
+void Api::embed(Call& call) const {
+  ParsedEmbeddingCall parsed = parse_embedding_call(call.request.body);
+  if (const auto* error = std::get_if<ApiError>(&parsed)) return call.fail(*error);
+  EmbeddingSession::start(service_, std::get<EmbeddingCall>(std::move(parsed)), call.sink);
 }
 
 }  // namespace localai::server

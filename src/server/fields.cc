@@ -5,7 +5,32 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/utf8.h"
+
 namespace localai::server {
+namespace {
+
+constexpr size_t kMessageBytesShown = 300;
+
+}  // namespace
+
+std::variant<Json, ApiError> parse_body(std::string_view body) {
+  const auto fault = [](std::string message) {
+    ApiError error;
+    error.message = std::move(message);
+    error.code = "invalid_json";
+    return error;
+  };
+  if (!is_valid_utf8(body)) return fault("the body is not valid UTF-8");
+  Result<Json> json = parse_json(body);
+  if (!json.ok()) {
+    std::string message = sanitize_utf8(json.error().message.substr(0, kMessageBytesShown));
+    return fault(std::move(message));
+  }
+  if (!json->is_object())
+    return fault(fmt::format("the body must be a JSON object, got {}", json_kind(*json)));
+  return std::move(*json);
+}
 
 std::string_view json_kind(const Json& value) {
   switch (value.type()) {

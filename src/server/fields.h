@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "base/json.h"
@@ -42,6 +43,9 @@ class Fields {
   std::vector<std::string_view> known_;
   std::optional<ApiError> error_;
 };
+
+// The JSON object of a request's body, or what is wrong with it.
+std::variant<Json, ApiError> parse_body(std::string_view body);
 
 // "a string", "an array", ... for messages.
 std::string_view json_kind(const Json& value);

@@ -6,7 +6,6 @@
 #include <array>
 
 #include "base/number.h"
-#include "base/utf8.h"
 #include "server/fields.h"
 #include "server/messages.h"
 
@@ -19,25 +18,6 @@ constexpr size_t kLogitBiasMax = 1024;
 constexpr size_t kMetadataMax = 64, kMetadataBytesMax = 4096;
 constexpr int64_t kTopLogprobsMax = 20;
 constexpr int64_t kTokensMax = INT32_MAX;
-constexpr size_t kMessageBytesShown = 300;
-
-std::variant<Json, ApiError> parse_body(std::string_view body) {
-  const auto fault = [](std::string message) {
-    ApiError error;
-    error.message = std::move(message);
-    error.code = "invalid_json";
-    return error;
-  };
-  if (!is_valid_utf8(body)) return fault("the body is not valid UTF-8");
-  Result<Json> json = parse_json(body);
-  if (!json.ok()) {
-    std::string message = sanitize_utf8(json.error().message.substr(0, kMessageBytesShown));
-    return fault(std::move(message));
-  }
-  if (!json->is_object())
-    return fault(fmt::format("the body must be a JSON object, got {}", json_kind(*json)));
-  return std::move(*json);
-}
 
 void read_sampling(Fields& fields, runtime::SamplingOverrides& out) {
   const auto number = [&](std::string_view name, double low, double high) -> std::optional<float> {

@@ -48,6 +48,21 @@ class FakeService final : public runtime::Service {
     });
     return std::make_unique<Ticket>(std::move(stop));
   }
+  runtime::Generation embed(std::string model, std::vector<engine::EmbeddingInput> inputs,
+                            runtime::EmbeddingDone done) override {
+    const std::lock_guard lock(mutex_);
+    threads_.emplace_back(
+        [model = std::move(model), count = inputs.size(), done = std::move(done)] {
+          if (model == "chatty") return done(invalid("model 'chatty': it makes no embeddings"));
+          runtime::EmbeddingAnswer answer;
+          answer.resolution = {"", "m", "gguf", "explicit", false};
+          answer.embeddings = {2, {}, 3 * count};
+          for (size_t i = 0; i < count; ++i)
+            answer.embeddings.values.insert(answer.embeddings.values.end(), {0.6f, -0.8f});
+          done(std::move(answer));
+        });
+    return std::make_unique<Ticket>(std::make_shared<std::atomic<bool>>(false));
+  }
   [[nodiscard]] std::vector<runtime::ModelEntry> models() const override {
     return {{"general", "domain", "gguf", "", 5, true}, {"org/m", "model", "gguf", "m.gguf", 7}};
   }
@@ -196,6 +211,24 @@ class ApiTest : public ::testing::Test {
 const std::string kLocalai =
     "\"localai\":{\"domain\":\"general\",\"model\":\"m\xc3\xa9\",\"backend\":\"gguf\","
     "\"route\":\"explicit\",\"fallback\":false}";
+
+TEST_F(ApiTest, Embeddings) {
+  const net::Response response =
+      ask("POST", "/v1/embeddings", R"({"model":"m","input":["a","b"]})");
+  EXPECT_EQ(response.status, 200);
+  EXPECT_EQ(response.body,
+            R"({"object":"list","data":[)"
+            R"({"object":"embedding","index":0,"embedding":[0.6,-0.8]},)"
+            R"({"object":"embedding","index":1,"embedding":[0.6,-0.8]}],"model":"m",)"
+            R"("usage":{"prompt_tokens":6,"total_tokens":6},"localai":{"domain":"","model":"m",)"
+            R"("backend":"gguf","route":"explicit","fallback":false}})");
+  ASSERT_EQ(response.headers.size(), 5u);
+  const net::Response refused = ask("POST", "/v1/embeddings", R"({"model":"chatty","input":"a"})");
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_THAT(refused.body, HasSubstr("model 'chatty': it makes no embeddings"));
+  EXPECT_EQ(ask("POST", "/v1/embeddings", R"({"input":"a","dimensions":3})").status, 400);
+  EXPECT_EQ(ask("POST", "/v1/embeddings", R"({"input":[]})").status, 400);
+}
 
 TEST_F(ApiTest, AWholeChatAnswer) {
   const net::Response response = chat(R"("model":"x")");

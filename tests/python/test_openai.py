@@ -2,8 +2,6 @@
 
 import concurrent.futures
 import json
-import re
-import signal
 import socket
 import subprocess
 import time
@@ -12,33 +10,9 @@ import httpx
 import openai
 import pytest
 
-from conftest import BINARY, MODELS
+from conftest import BINARY, WAIT_SECONDS
 
 QUESTION = [{"role": "user", "content": "Name three colours."}]
-WAIT_SECONDS = 60  # for what must happen soon, on a machine that is busy
-
-
-@pytest.fixture(scope="module")
-def server(smollm2, tmp_path_factory):
-    """A running server with one domain `general`; yields its URL. SIGTERM must end it with status 0."""
-    folder = tmp_path_factory.mktemp("serve")
-    domain = {"name": "General", "model_path": str(smollm2), "max_tokens": 24, "temperature": 0.0, "backend_type": "gguf"}
-    config = folder / "domains.json"
-    config.write_text(json.dumps({"domains": {"general": domain}, "default_domain": "general"}))
-    command = [BINARY, "serve", "--config", config, "--port", "0", "--models-dir", MODELS]
-    log = open(folder / "log.txt", "wb")
-    process = subprocess.Popen([str(a) for a in command], stdout=subprocess.PIPE, stderr=log, text=True)
-    line = process.stdout.readline()
-    ready = re.search(r"http://127\.0\.0\.1:\d+", line)
-    assert ready, f"no ready line: {line!r} {(folder / 'log.txt').read_text()[-2000:]}"
-    yield ready[0]
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=WAIT_SECONDS) == 0
-
-
-@pytest.fixture(scope="module")
-def client(server):
-    return openai.OpenAI(base_url=f"{server}/v1", api_key="none", max_retries=0, timeout=WAIT_SECONDS)
 
 
 def ask(client, **fields):

@@ -1,6 +1,6 @@
 #pragma once
-// exp and tanh over 16 lanes, the same operations in every instruction set. Included after one of
-// the lanes_*.h, which bring F and I.
+// exp, tanh and erfc over 16 lanes, the same operations in every instruction set. Included after
+// one of the lanes_*.h, which bring F and I.
 
 namespace localai::kernels {
 namespace {
@@ -39,6 +39,23 @@ inline F tanh(F x) {
   const F small = fma(p * z, x, x);
   const F large = set1(1.f) - set1(2.f) / (exp(a + a) + set1(1.f));
   return select_less(a, set1(0.625f), small, as_float(as_int(large) | sign));
+}
+
+// erfc(z) for z >= 0: t e^(P(t) - z^2), t = 1 / (1 + z/2), with the degree-9 Chebyshev fit of Press
+// et al., Numerical Recipes, section 6.2 (relative error below 1.2e-7).
+inline F erfc_positive(F z) {
+  const F t = set1(1.f) / fma(z, set1(0.5f), set1(1.f));
+  F p = set1(0.17087277f);
+  p = fma(p, t, set1(-0.82215223f));
+  p = fma(p, t, set1(1.48851587f));
+  p = fma(p, t, set1(-1.13520398f));
+  p = fma(p, t, set1(0.27886807f));
+  p = fma(p, t, set1(-0.18628806f));
+  p = fma(p, t, set1(0.09678418f));
+  p = fma(p, t, set1(0.37409196f));
+  p = fma(p, t, set1(1.00002368f));
+  p = fma(p, t, set1(-1.26551223f));
+  return t * exp(fma(zero() - z, z, p));
 }
 
 }  // namespace

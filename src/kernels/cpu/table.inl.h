@@ -49,9 +49,11 @@ constexpr KernelSet make_set(std::string_view name, uint32_t needs) {
   set_blocks<BlockMXFP4, 32>(set, DType::kMXFP4);
   set.quantize_row = quantize_row;
   set.rms_norm = rms_norm;
+  set.layer_norm = layer_norm;
   set.rope = rope;
   set.silu_mul = silu_mul;
   set.gelu_tanh_mul = gelu_tanh_mul;
+  set.gelu_erf = gelu_erf;
   set.add_scaled = add_scaled;
   set.scale = scale;
   set.softcap = softcap;

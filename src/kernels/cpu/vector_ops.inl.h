@@ -36,6 +36,34 @@ void rms_norm(const float* x, const float* w, float eps, float* out, size_t n) {
   map2(x, w, out, n, [&](F a, F b) { return a * r * b; });
 }
 
+void layer_norm(const float* x, const float* w, const float* b, float eps, float* out, size_t n) {
+  F sum = zero();
+  size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) sum = sum + load(x + i);
+  if (i < n) sum = sum + load_part(x + i, n - i);
+  const F mean = set1(reduce_add(sum) / static_cast<float>(n));
+  F squares = zero();
+  for (i = 0; i + kLanes <= n; i += kLanes) {
+    const F d = load(x + i) - mean;
+    squares = fma(d, d, squares);
+  }
+  if (i < n) {  // the lanes past the end differ by nothing
+    float padded[kLanes];
+    store(padded, mean);
+    __builtin_memcpy(padded, x + i, (n - i) * sizeof(float));
+    const F d = load(padded) - mean;
+    squares = fma(d, d, squares);
+  }
+  const F r = set1(1.f / __builtin_sqrtf(reduce_add(squares) / static_cast<float>(n) + eps));
+  for (i = 0; i + kLanes <= n; i += kLanes)
+    store(out + i, fma((load(x + i) - mean) * r, load(w + i), load(b + i)));
+  if (i < n)
+    store_part(
+        out + i,
+        fma((load_part(x + i, n - i) - mean) * r, load_part(w + i, n - i), load_part(b + i, n - i)),
+        n - i);
+}
+
 void rope(float* head, const float* cos, const float* sin, size_t rotary, bool interleaved) {
   const size_t half = rotary / 2;
   if (interleaved) {
@@ -68,6 +96,15 @@ void gelu_tanh_mul(const float* gate, const float* up, float* out, size_t n) {
   map2(gate, up, out, n, [](F g, F u) {
     const F cubic = fma(g * g * set1(0.044715f), g, g);
     return g / (set1(1.f) + exp(cubic * set1(-1.5957691216057308f))) * u;  // -2 sqrt(2 / pi)
+  });
+}
+
+// x/2 erfc(-x / sqrt(2)), which keeps its relative precision for x << 0; erfc(-z) = 2 - erfc(z).
+void gelu_erf(float* x, size_t n) {
+  map2(x, x, x, n, [](F a, F) {
+    const F magnitude = as_float(as_int(a) & iset1(INT32_MAX));
+    const F e = erfc_positive(magnitude * set1(0.70710678118654752f));
+    return a * set1(0.5f) * select_less(a, zero(), e, set1(2.f) - e);
   });
 }
 

@@ -40,7 +40,8 @@ struct TinyTensor {
 // What differs between tiny models. `architecture` is GGUF's name.
 struct TinyConfig {
   std::string prefix, architecture;
-  uint32_t hidden = 32, heads = 4, kv_heads = 2, head_dim = 8, ffn = 48, vocab = 40, layers = 3;
+  uint32_t hidden = 32, heads = 4, kv_heads = 2, head_dim = 8, ffn = 48, vocab = 40, layers = 3,
+           context = 4096;
   double eps = 1e-5, theta = 10000.0;
   bool gemma = false;  // norm weights centred on 0
   bool tied = true;
@@ -113,7 +114,7 @@ class TinyModel {
                 {"head_dim", c.head_dim},
                 {"intermediate_size", c.ffn},
                 {"vocab_size", c.vocab},
-                {"max_position_embeddings", 4096},
+                {"max_position_embeddings", c.context},
                 {"rms_norm_eps", c.eps},
                 {"rope_theta", c.theta},
                 {"tie_word_embeddings", c.tied}};
@@ -213,6 +214,19 @@ class TinyModel {
         {"self_attn.k_proj", "attn_k"},
         {"self_attn.v_proj", "attn_v"},
         {"self_attn.qkv_proj", "attn_qkv"},
+        {"encoder.layer", "blk"},
+        {"embeddings.word_embeddings", "token_embd"},
+        {"embeddings.position_embeddings", "position_embd"},
+        {"embeddings.token_type_embeddings", "token_types"},
+        {"embeddings.LayerNorm", "token_embd_norm"},
+        {"attention.self.query", "attn_q"},
+        {"attention.self.key", "attn_k"},
+        {"attention.self.value", "attn_v"},
+        {"attention.output.dense", "attn_output"},
+        {"attention.output.LayerNorm", "attn_output_norm"},
+        {"intermediate.dense", "ffn_up"},
+        {"output.dense", "ffn_down"},
+        {"output.LayerNorm", "layer_output_norm"},
         {"self_attn.q_norm", "attn_q_norm"},
         {"self_attn.k_norm", "attn_k_norm"},
         {"mlp.gate_up_proj", "ffn_up"},
@@ -232,7 +246,7 @@ class TinyModel {
         .add(a + "block_count", c.layers)
         .add(a + "embedding_length", c.hidden)
         .add(a + "feed_forward_length", c.ffn)
-        .add(a + "context_length", uint32_t{4096})
+        .add(a + "context_length", c.context)
         .add(a + "attention.head_count", c.heads)
         .add(a + "attention.head_count_kv", c.kv_heads)
         .add(a + "attention.key_length", c.head_dim)
