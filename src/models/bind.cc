@@ -167,6 +167,13 @@ class Binder {
     return set_scales(name, view, out);
   }
 
+  // Was `row` found under its fused tensor's name?
+  [[nodiscard]] bool is_fused(const TensorRow& row, std::string_view name) const {
+    if (row.fused == nullptr) return false;
+    const std::string_view pattern = gguf_ ? row.fused->gguf : row.fused->hf;
+    return name.ends_with(pattern.substr(pattern.find("{}") + 2));
+  }
+
   Status set_scales(const std::string& name, const TensorView& view, Matrix& out) {
     LAI_TRY(auto found, read_f8_scales(checkpoint_, name, view));
     if (!found) return Ok{};

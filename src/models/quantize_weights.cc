@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <unordered_map>
 
 #include "models/bind.h"
 #include "tensor/convert.h"
@@ -15,8 +16,8 @@ struct Target {
   DType dtype;  // it will have
 };
 
-std::string gguf_name(const TensorRow& row, uint32_t layer) {
-  std::string name(row.gguf);
+std::string gguf_name(const TensorRow& row, bool fused, uint32_t layer) {
+  std::string name(fused ? row.fused->gguf : row.gguf);
   if (const size_t at = name.find("{}"); at != std::string::npos)
     name.replace(at, 2, std::to_string(layer));
   return name;
@@ -42,19 +43,23 @@ std::vector<Target> choose_targets(const ArchSpec& spec, const Hyperparameters& 
                                    const QuantizationType& type, Weights& weights) {
   std::vector<Target> targets;
   std::vector<MixTensor> tensors;
+  std::vector<size_t> tensor_of;                  // by target; parts of a fused tensor share it
+  std::unordered_map<std::string, size_t> index;  // by name
   for (const TensorRow& row : spec.tensors) {
     const bool per_layer = row.slot.index() >= 2;
     for (uint32_t layer = 0; layer < (per_layer ? hyper.layers : 1u); ++layer) {
       Matrix* matrix = matrix_of(row.slot, layer, weights);
       if (matrix == nullptr || matrix->data == nullptr) continue;
       if (matrix == &weights.head && is_tied(weights)) continue;
-      targets.push_back({gguf_name(row, layer), matrix, matrix->dtype});
-      tensors.push_back(
-          {targets.back().name, matrix->dtype, make_shape({matrix->rows, matrix->cols})});
+      const std::string name = gguf_name(row, matrix->fused, layer);
+      targets.push_back({name, matrix, matrix->dtype});
+      const auto [found, added] = index.emplace(name, tensors.size());
+      tensor_of.push_back(found->second);
+      if (added) tensors.push_back({name, matrix->dtype, make_shape({matrix->rows, matrix->cols})});
     }
   }
   const std::vector<DType> types = choose_types(type, facts_of(spec, hyper), tensors);
-  for (size_t i = 0; i < targets.size(); ++i) targets[i].dtype = types[i];
+  for (size_t i = 0; i < targets.size(); ++i) targets[i].dtype = types[tensor_of[i]];
   return targets;
 }
 
@@ -66,7 +71,7 @@ Status replace(const Target& target, const kernels::KernelSet& kernels, Precisio
                ThreadPool& pool, Weights& weights) {
   Matrix& matrix = *target.matrix;
   const uint64_t elements = uint64_t{matrix.rows} * matrix.cols, bytes = bytes_of(target);
-  if (!is_weight_type(matrix.dtype))
+  if (!is_weight_type(matrix.dtype))  // F8 with its scales among them
     return unsupported("tensor '" + target.name + "': type " +
                        std::string(dtype_name(matrix.dtype)) + " cannot be quantized");
   auto copy = std::make_unique_for_overwrite<std::byte[]>(bytes);

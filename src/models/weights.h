@@ -23,6 +23,7 @@ struct Matrix {
   size_t rows = 0, cols = 0, row_bytes = 0;
   kernels::MatmulFn matmul = nullptr;
   bool quantized_input = false;  // matmul reads int8 rows, not f32 ones
+  bool fused = false;            // rows of a tensor that holds others too (TensorRow::fused)
   MatrixScales scales;           // F8 only
 
   [[nodiscard]] kernels::WeightScales weight_scales() const {
