@@ -27,6 +27,9 @@ class Mapping {
   [[nodiscard]] std::span<const std::byte> bytes() const { return {data_, size_}; }
   // Bytes of this mapping that are in memory now (mincore). For the ledger and for tests.
   [[nodiscard]] uint64_t resident_bytes() const;
+  // Gives the memory of the pages that lie wholly inside `part`, a part of some mapping, back to
+  // the system. They stay readable: the file is read again then.
+  static void release_pages(std::span<const std::byte> part);
 
  private:
   Mapping(const std::byte* data, size_t size) : data_(data), size_(size) {}

@@ -21,7 +21,7 @@ constexpr size_t kStepRows = 64;  // of which all logits are held at once
 
 struct Arguments {
   std::string model, tokens, out;
-  std::string precision = "exact", device = "cpu";
+  std::string precision = "exact", device = "cpu", quantize;
   uint32_t threads = 0;
 };
 
@@ -63,6 +63,8 @@ Status run(const Arguments& arguments) {
   models::ModelOptions options;
   options.precision =
       arguments.precision == "exact" ? models::Precision::kExact : models::Precision::kFast;
+  options.threads = arguments.threads;
+  LAI_TRY(options.quantize, parse_quantize(arguments.quantize));
   LAI_TRY(
       const auto model,
       models::Model::load(std::make_shared<const formats::Checkpoint>(std::move(opened)), options));
@@ -95,6 +97,7 @@ void add_logits(CLI::App& app, Program& program) {
   command->add_option("--device", arguments->device, "cpu or cuda")
       ->check(CLI::IsMember({"cpu", "cuda"}))
       ->capture_default_str();
+  add_quantize_option(*command, arguments->quantize);
   command->add_option("--threads", arguments->threads, "0: as many as this machine has cores")
       ->check(CLI::Range(0u, kThreadsMax));
   command->callback(

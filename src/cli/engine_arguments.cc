@@ -21,6 +21,7 @@ void add_engine_options(CLI::App& command, EngineArguments& arguments) {
   command.add_option("--device", arguments.device, "cpu or cuda")
       ->check(CLI::IsMember({"cpu", "cuda"}))
       ->capture_default_str();
+  add_quantize_option(command, arguments.quantize);
 }
 
 Result<models::ModelOptions> model_options(const EngineArguments& arguments) {
@@ -29,6 +30,8 @@ Result<models::ModelOptions> model_options(const EngineArguments& arguments) {
   models::ModelOptions options;
   options.precision =
       arguments.precision == "exact" ? models::Precision::kExact : models::Precision::kFast;
+  options.threads = arguments.threads;
+  LAI_TRY(options.quantize, parse_quantize(arguments.quantize));
   return options;
 }
 

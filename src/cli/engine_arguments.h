@@ -20,11 +20,12 @@ namespace localai::cli {
 
 struct EngineArguments {
   std::string model;
-  std::string precision = "fast", device = "cpu";
+  std::string precision = "fast", device = "cpu", quantize;
   uint32_t threads = 0;  // 0: as many as this process may use
 };
 
-// --model, --threads (1..256), --precision, --device.
+// --model, --threads (1..256), --precision, --device,
+// --quantize.
 void add_engine_options(CLI::App& command, EngineArguments& arguments);
 // Errors: kUnsupported (--device cuda).
 Result<models::ModelOptions> model_options(const EngineArguments& arguments);

@@ -32,6 +32,7 @@ int main(int argc, char** argv) {
     cli::add_tokenize(app, program);
     cli::add_template(app, program);
     cli::add_logits(app, program);
+    cli::add_quantize(app, program);
     CLI11_PARSE(app, argc, argv);
     log::init(level);
     const Status status = program.run();

@@ -1,5 +1,6 @@
 #include "cli/model_argument.h"
 
+#include <CLI/CLI.hpp>
 #include <system_error>
 
 #include "cli/service_options.h"
@@ -21,6 +22,17 @@ Result<std::filesystem::path> find_model(const std::string& name,
   const runtime::Resolver resolver(std::move(options.config), options.resolver);
   LAI_TRY(const runtime::Target target, resolver.resolve(name));
   return target.source.path;
+}
+
+Result<const models::QuantizationType*> parse_quantize(const std::string& value) {
+  const models::QuantizationType* type = models::find_load_quantization(value);
+  if (type != nullptr || value.empty()) return type;
+  return invalid("--quantize: '" + value + "' is not one of " + models::load_quantization_names());
+}
+
+void add_quantize_option(CLI::App& command, std::string& value) {
+  command.add_option("--quantize", value,
+                     "quantize the weights while loading: " + models::load_quantization_names());
 }
 
 }  // namespace localai::cli

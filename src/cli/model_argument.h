@@ -4,6 +4,11 @@
 #include <string>
 
 #include "base/result.h"
+#include "models/quantization.h"
+
+namespace CLI {
+class App;
+}
 
 namespace localai::cli {
 
@@ -11,5 +16,11 @@ namespace localai::cli {
 // default config file. Errors: kNotFound and what else the resolver says, naming the model.
 Result<std::filesystem::path> find_model(const std::string& name,
                                          const std::filesystem::path& models_dir = "models");
+
+// The value of --quantize: what weights become while loading; "" is null, as they are. Errors:
+// kInvalidArgument, naming the allowed ones.
+Result<const models::QuantizationType*> parse_quantize(const std::string& value);
+// Declares --quantize.
+void add_quantize_option(CLI::App& command, std::string& value);
 
 }  // namespace localai::cli

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "base/log.h"
+#include "cli/model_argument.h"
 
 namespace localai::cli {
 namespace {
@@ -39,6 +40,7 @@ void add_service_options(CLI::App& command, ServiceArguments& arguments) {
   command.add_option("--threads", arguments.threads, "threads of the engine; 0: one a core")
       ->check(CLI::Range(0, 256))
       ->capture_default_str();
+  add_quantize_option(command, arguments.quantize);
 }
 
 Result<runtime::ServiceOptions> service_options(const ServiceArguments& arguments) {
@@ -48,6 +50,7 @@ Result<runtime::ServiceOptions> service_options(const ServiceArguments& argument
   LAI_TRY(options.config, read_config(arguments.config, options.settings, environment));
   options.resolver.models_dir = arguments.models_dir;
   options.resolver.engine.threads = arguments.threads;
+  LAI_TRY(options.resolver.quantize, parse_quantize(arguments.quantize));
   return options;
 }
 

@@ -15,9 +15,11 @@ struct ServiceArguments {
   std::string config;  // "": DOMAIN_CONFIG_PATH, else config/domains.json where there is one
   std::string models_dir = "models";
   uint32_t threads = 0;
+  std::string quantize;  // of every model; "": as its domain says
 };
-void add_config_options(CLI::App& command, ServiceArguments& arguments);   // --config, --models-dir
-void add_service_options(CLI::App& command, ServiceArguments& arguments);  // and --threads
+void add_config_options(CLI::App& command, ServiceArguments& arguments);  // --config, --models-dir
+void add_service_options(CLI::App& command,
+                         ServiceArguments& arguments);  // and --threads, --quantize
 
 // Reads the environment and the config. Bad domains are logged, not fatal; a file that cannot be
 // read is an error.

@@ -80,6 +80,8 @@ const TensorView* Checkpoint::find(std::string_view tensor_name) const {
   return found == index_.end() ? nullptr : &tensors()[found->second].view;
 }
 
+void Checkpoint::release_pages(std::span<const std::byte> bytes) { Mapping::release_pages(bytes); }
+
 uint64_t Checkpoint::mapped_bytes() const {
   const GgufFile* file = gguf();
   return file != nullptr ? file->mapped_bytes() : safetensors()->mapped_bytes();

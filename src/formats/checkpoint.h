@@ -33,6 +33,9 @@ class Checkpoint {
   [[nodiscard]] const std::vector<NamedTensor>& tensors() const;
   [[nodiscard]] const TensorView* find(std::string_view tensor_name) const;
   [[nodiscard]] uint64_t mapped_bytes() const;
+  // Gives the memory of `bytes`, a part of a tensor, back to the system; reading them again reads
+  // the file again.
+  static void release_pages(std::span<const std::byte> bytes);
 
  private:
   std::filesystem::path path_;

@@ -129,5 +129,7 @@ Status use_layer_flags(const Metadata& metadata, const std::vector<bool>& flags,
 std::span<const ArchSpec* const> architectures();
 // By general.architecture or model_type; null when unknown.
 const ArchSpec* find_architecture(std::string_view name, bool gguf);
+// The architecture that a checkpoint says it has. Errors: kUnsupported, naming the known ones.
+Result<const ArchSpec*> architecture_of(const formats::Checkpoint& checkpoint);
 
 }  // namespace localai::models

@@ -158,23 +158,25 @@ class Binder {
   Status set(const TensorRow& row, const std::string& name, const TensorView& view, Matrix& out) {
     const Shape expected = make_shape({dim_size(row.rows, hyper_), dim_size(row.cols, hyper_)});
     LAI_TRY_STATUS(check_shape(name, view, expected));
-    const auto type = static_cast<size_t>(view.dtype);
-    const bool fast = precision_ == Precision::kFast;
-    const kernels::MatmulFn matmul =
-        fast ? kernels_.matmul_fast[type] : kernels_.matmul_exact[type];
-    if (matmul == nullptr || kernels_.dequantize_row[type] == nullptr)
-      return fail(Code::kUnsupported, name,
-                  "no kernel for weights of type " + std::string(dtype_name(view.dtype)));
     out = {.data = view.data,
            .dtype = view.dtype,
            .rows = view.rows(),
            .cols = view.cols(),
            .row_bytes = view.row_bytes(),
-           .matmul = matmul,
-           .quantized_input = fast && kernels::KernelSet::fast_uses_quant_rows(view.dtype),
+           .fused = is_fused(row, name),
            .scales = {}};
+    if (!set_kernels(kernels_, precision_, out))
+      return fail(Code::kUnsupported, name,
+                  "no kernel for weights of type " + std::string(dtype_name(view.dtype)));
     weights_.parameters += view.shape.elements();
     return set_scales(name, view, out);
+  }
+
+  // Was `row` found under its fused tensor's name?
+  [[nodiscard]] bool is_fused(const TensorRow& row, std::string_view name) const {
+    if (row.fused == nullptr) return false;
+    const std::string_view pattern = gguf_ ? row.fused->gguf : row.fused->hf;
+    return name.ends_with(pattern.substr(pattern.find("{}") + 2));
   }
 
   Status set_scales(const std::string& name, const TensorView& view, Matrix& out) {
@@ -237,6 +239,14 @@ class Binder {
 };
 
 }  // namespace
+
+bool set_kernels(const kernels::KernelSet& kernels, Precision precision, Matrix& matrix) {
+  const auto type = static_cast<size_t>(matrix.dtype);
+  const bool fast = precision == Precision::kFast;
+  matrix.matmul = fast ? kernels.matmul_fast[type] : kernels.matmul_exact[type];
+  matrix.quantized_input = fast && kernels::KernelSet::fast_uses_quant_rows(matrix.dtype);
+  return matrix.matmul != nullptr && kernels.dequantize_row[type] != nullptr;
+}
 
 Result<Weights> bind_weights(const ArchSpec& spec, const formats::Checkpoint& checkpoint,
                              const kernels::KernelSet& kernels, Precision precision,

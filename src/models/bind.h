@@ -17,4 +17,8 @@ Result<Weights> bind_weights(const ArchSpec& spec, const formats::Checkpoint& ch
                              const kernels::KernelSet& kernels, Precision precision,
                              Hyperparameters& hyper);
 
+// The product that `matrix`, of whatever type it has by now, goes through. False: no kernel reads
+// that type.
+bool set_kernels(const kernels::KernelSet& kernels, Precision precision, Matrix& matrix);
+
 }  // namespace localai::models

@@ -8,20 +8,10 @@
 #include "models/bind.h"
 #include "models/decoder.h"
 #include "models/opened_model.h"
+#include "models/quantize_weights.h"
 
 namespace localai::models {
 namespace {
-
-Result<const ArchSpec*> choose_architecture(const formats::Checkpoint& checkpoint) {
-  const std::string name = checkpoint.architecture();
-  if (const ArchSpec* spec = find_architecture(name, checkpoint.gguf() != nullptr)) return spec;
-  std::string known;
-  for (const std::string& k : known_architectures()) known += (known.empty() ? "" : ", ") + k;
-  return unsupported(checkpoint.path().string() +
-                     (name.empty() ? ": it does not say its architecture"
-                                   : ": architecture '" + name + "' is not supported") +
-                     " (known: " + known + ")");
-}
 
 // The kernel set asked for, by the caller or by LOCALAI_KERNELS; else the best this CPU runs.
 Result<const kernels::KernelSet*> choose_kernels(const ModelOptions& options) {
@@ -40,16 +30,33 @@ std::string display_name(const formats::Checkpoint& checkpoint) {
 }
 
 // "Q4_1 210, F32 61, Q8_0 1": how many tensors of each type, most first.
-std::string count_types(const formats::Checkpoint& checkpoint) {
-  std::map<std::string_view, size_t> counts;
-  for (const formats::NamedTensor& tensor : checkpoint.tensors())
-    ++counts[dtype_name(tensor.view.dtype)];
+std::string types_text(const std::map<std::string_view, size_t>& counts) {
   std::multimap<size_t, std::string_view, std::greater<>> order;
   for (const auto& [type, count] : counts) order.emplace(count, type);
   std::string out;
   for (const auto& [count, type] : order)
     out += (out.empty() ? "" : ", ") + std::string(type) + " " + std::to_string(count);
   return out;
+}
+
+std::string count_types(const formats::Checkpoint& checkpoint) {
+  std::map<std::string_view, size_t> counts;
+  for (const formats::NamedTensor& tensor : checkpoint.tensors())
+    ++counts[dtype_name(tensor.view.dtype)];
+  return types_text(counts);
+}
+
+// Nothing stays mapped in use: what is left of the file in memory is its header.
+Status quantize(const ArchSpec& spec, const Hyperparameters& hyper, const ModelOptions& options,
+                const kernels::KernelSet& kernels, Weights& weights, ModelInfo& info) {
+  const QuantizedWeights plan = plan_quantization(spec, hyper, *options.quantize, weights);
+  info.weights_mapped_bytes = 0;
+  info.weights_private_bytes += plan.bytes;
+  info.weight_types = types_text(plan.types) + " (quantized while loading)";
+  if (options.predict_only) return Ok{};
+  ThreadPool pool(options.threads == 0 ? usable_cpu_count() : options.threads);
+  return quantize_weights(spec, hyper, *options.quantize, kernels, options.precision, pool,
+                          weights);
 }
 
 }  // namespace
@@ -65,9 +72,20 @@ std::vector<std::string> known_architectures() {
   return names;
 }
 
+Result<const ArchSpec*> architecture_of(const formats::Checkpoint& checkpoint) {
+  const std::string name = checkpoint.architecture();
+  if (const ArchSpec* spec = find_architecture(name, checkpoint.gguf() != nullptr)) return spec;
+  std::string known;
+  for (const std::string& k : known_architectures()) known += (known.empty() ? "" : ", ") + k;
+  return unsupported(checkpoint.path().string() +
+                     (name.empty() ? ": it does not say its architecture"
+                                   : ": architecture '" + name + "' is not supported") +
+                     " (known: " + known + ")");
+}
+
 Result<OpenedModel> open_model(std::shared_ptr<const formats::Checkpoint> checkpoint,
                                const ModelOptions& options, bool encoder) {
-  LAI_TRY(const ArchSpec* spec, choose_architecture(*checkpoint));
+  LAI_TRY(const ArchSpec* spec, architecture_of(*checkpoint));
   if (spec->encoder != encoder)
     return invalid(checkpoint->path().string() + ": architecture '" + std::string(spec->name) +
                    (encoder ? "' generates text; it makes no embeddings"
@@ -96,6 +114,10 @@ Result<OpenedModel> open_model(std::shared_ptr<const formats::Checkpoint> checkp
 Result<std::unique_ptr<Model>> Model::load(std::shared_ptr<const formats::Checkpoint> checkpoint,
                                            const ModelOptions& options) {
   LAI_TRY(OpenedModel opened, open_model(std::move(checkpoint), options, false));
+  if (options.quantize != nullptr)
+    LAI_TRY_STATUS(
+        quantize(*opened.spec, opened.hyper, options, *opened.kernels, opened.weights, opened.info),
+        opened.checkpoint->path().string());
   return std::unique_ptr<Model>(std::make_unique<Decoder>(
       std::move(opened.checkpoint), *opened.spec, std::move(opened.hyper),
       std::move(opened.weights), *opened.kernels, std::move(opened.info)));

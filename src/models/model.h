@@ -11,6 +11,7 @@
 #include "base/thread_pool.h"
 #include "formats/checkpoint.h"
 #include "kernels/kernels.h"
+#include "models/quantization.h"
 
 namespace localai::models {
 
@@ -75,6 +76,11 @@ struct ModelInfo {
 struct ModelOptions {
   Precision precision = Precision::kFast;
   const kernels::KernelSet* kernels = nullptr;  // null: the best this CPU runs
+  // Weights are quantized into private memory while loading. Null: used as they are, in place.
+  const QuantizationType* quantize = nullptr;
+  uint32_t threads = 0;  // that quantize; 0: usable_cpu_count()
+  // With `quantize`: only info() says what a load would make; the weights stay as they are.
+  bool predict_only = false;
 };
 
 // Scratch of forward(), grown to the largest step seen. One per thread that calls forward().

@@ -2,6 +2,7 @@
 // A decoder's weights, bound: matrices as views into the mapped file, vectors as private f32.
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "kernels/kernels.h"
@@ -22,6 +23,7 @@ struct Matrix {
   size_t rows = 0, cols = 0, row_bytes = 0;
   kernels::MatmulFn matmul = nullptr;
   bool quantized_input = false;  // matmul reads int8 rows, not f32 ones
+  bool fused = false;            // rows of a tensor that holds others too (TensorRow::fused)
   MatrixScales scales;           // F8 only
 
   [[nodiscard]] kernels::WeightScales weight_scales() const {
@@ -57,6 +59,9 @@ struct Weights {
   Vector rope_divisors;       // [rotary/2], GGUF rope_freqs.weight or LongRoPE's short factors
   Vector long_rope_divisors;  // [rotary/2], LongRoPE's long factors; either may be empty
   std::vector<LayerWeights> layers;
+
+  // Matrices of our own (quantized while loading); the others lie in the mapped file.
+  std::vector<std::unique_ptr<std::byte[]>> copies;
 
   uint64_t parameters = 0;
   uint64_t private_bytes = 0;

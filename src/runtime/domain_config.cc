@@ -105,7 +105,7 @@ Status check_service_backend(const Domain& domain, const Json& object) {
 std::string unsupported_feature(const Domain& domain, const Members& members) {
   if (domain.backend != "gguf" && domain.backend != "safetensors")
     return "backend " + quote(domain.backend) + " is not in this build";
-  for (const char* key : {"quantize", "lora", "chat_template"})
+  for (const char* key : {"lora", "chat_template"})
     if (!members.text(key).empty()) return quote(key) + " is not in this build";
   return "";
 }
@@ -146,6 +146,11 @@ Status read_generation(const Members& members, Domain& domain) {
   if (!domain.kv_cache_type.empty() && domain.kv_cache_type != "f16" &&
       domain.kv_cache_type != "f32")
     return invalid("kv_cache_type: " + quote(domain.kv_cache_type) + " is not one of f16, f32");
+  const std::string quantize = members.text("quantize");
+  domain.quantize = models::find_load_quantization(quantize);
+  if (!quantize.empty() && domain.quantize == nullptr)
+    return invalid("quantize: " + quote(quantize) + " is not one of " +
+                   models::load_quantization_names());
   return Ok{};
 }
 

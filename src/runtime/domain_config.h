@@ -11,6 +11,7 @@
 
 #include "base/json.h"
 #include "base/result.h"
+#include "models/quantization.h"
 #include "runtime/settings.h"
 #include "text/chat_template.h"
 
@@ -30,6 +31,7 @@ struct Domain {
   std::optional<std::string> system_prompt;
   std::shared_ptr<const text::ChatTemplate> compiled_template;  // null: the model's own
   std::string kv_cache_type;                                    // "", "f16", "f32"
+  const models::QuantizationType* quantize = nullptr;           // while loading; null: not
   bool preload = false, pin = false;
   Json config;              // the object as read, without secrets
   std::string unsupported;  // what this build cannot do for it; "" when it can answer

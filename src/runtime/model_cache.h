@@ -27,7 +27,8 @@ struct ModelSource {
   std::filesystem::path path;  // canonical
   std::string name;            // for messages and lists
   engine::EngineOptions engine;
-  bool pin = false;  // never unloaded for another
+  bool pin = false;                                    // never unloaded for another
+  const models::QuantizationType* quantize = nullptr;  // weights become this; null: as they are
 };
 
 // A model whose needs are known and whose memory is not allocated yet.

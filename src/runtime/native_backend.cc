@@ -162,8 +162,11 @@ class NativeBackend final : public Backend {
 
 class NativePrepared final : public PreparedModel {
  public:
-  NativePrepared(engine::LoadedModel model, engine::EngineOptions options)
-      : model_(std::move(model)), options_(std::move(options)) {
+  // `model` is loaded as `load` says, but for its weights, when they are to be quantized: that
+  // takes memory, which start() may use first.
+  NativePrepared(engine::LoadedModel model, const models::ModelOptions& load,
+                 engine::EngineOptions options)
+      : model_(std::move(model)), load_(load), options_(std::move(options)) {
     const models::ModelInfo& info = model_.model->info();
     const uint64_t state = engine::Engine::predicted_state_bytes(*model_.model, options_);
     // What create() would refuse needs nothing; it says itself what is wrong.
@@ -172,12 +175,17 @@ class NativePrepared final : public PreparedModel {
   }
   [[nodiscard]] uint64_t bytes() const override { return bytes_; }
   Result<std::unique_ptr<Backend>> start() override {
+    if (load_.predict_only) {
+      load_.predict_only = false;
+      LAI_TRY(model_.model, models::Model::load(model_.checkpoint, load_));
+    }
     LAI_TRY(auto engine, engine::Engine::create(std::move(model_), options_));
     return make_native_backend(std::move(engine));
   }
 
  private:
   engine::LoadedModel model_;
+  models::ModelOptions load_;
   engine::EngineOptions options_;
   uint64_t bytes_ = 0;
 };
@@ -186,19 +194,33 @@ class NativeOpener final : public ModelOpener {
  public:
   explicit NativeOpener(models::Precision precision) : precision_(precision) {}
   Result<uint64_t> weight_bytes(const ModelSource& source) override {
-    return model_bytes_on_disk(source.path);
+    if (source.quantize == nullptr) return model_bytes_on_disk(source.path);
+    LAI_TRY(formats::Checkpoint opened, formats::Checkpoint::open(source.path));
+    LAI_TRY(const auto model,
+            models::Model::load(std::make_shared<const formats::Checkpoint>(std::move(opened)),
+                                load_options(source)));
+    return model->info().weights_mapped_bytes + model->info().weights_private_bytes;
   }
   Result<std::unique_ptr<PreparedModel>> open(const ModelSource& source) override {
-    models::ModelOptions options;
-    options.precision = precision_;
+    const models::ModelOptions options = load_options(source);
     LAI_TRY(const formats::Checkpoint checkpoint, formats::Checkpoint::open(source.path));
     if (models::Encoder::handles(checkpoint)) return prepare_embedding_model(source, options);
     LAI_TRY(engine::LoadedModel model, engine::load_model(source.path, options));
     return std::unique_ptr<PreparedModel>(
-        std::make_unique<NativePrepared>(std::move(model), source.engine));
+        std::make_unique<NativePrepared>(std::move(model), options, source.engine));
   }
 
  private:
+  // Until the memory is granted, weights are only looked at.
+  [[nodiscard]] models::ModelOptions load_options(const ModelSource& source) const {
+    models::ModelOptions options;
+    options.precision = precision_;
+    options.quantize = source.quantize;
+    options.threads = source.engine.threads;
+    options.predict_only = source.quantize != nullptr;
+    return options;
+  }
+
   models::Precision precision_;
 };
 

@@ -67,12 +67,14 @@ ModelSource Resolver::source_for(const fs::path& path) const {
   source.path = canonical_path(path);
   source.name = model_name_of(path);
   source.engine = options_.engine;
+  source.quantize = options_.quantize;
   uint32_t context = 0;
   for (size_t i = 0; i < config_.domains.size(); ++i) {
     if (domain_files_[i] != source.path) continue;
     const Domain& domain = config_.domains[i];
     context = std::max(context, domain.context_length.value_or(kDefaultContext));
     source.pin = source.pin || domain.pin;
+    if (source.quantize == nullptr) source.quantize = domain.quantize;
     if (!source.engine.kv_dtype && !domain.kv_cache_type.empty())
       source.engine.kv_dtype = domain.kv_cache_type == "f32" ? DType::kF32 : DType::kF16;
   }

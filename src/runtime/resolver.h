@@ -24,6 +24,7 @@ struct Target {
 struct ResolverOptions {
   std::filesystem::path models_dir = "models";
   engine::EngineOptions engine;  // context_length 0: by the domains, else 2048
+  const models::QuantizationType* quantize = nullptr;  // of every model; null: by the domains
   bool any_path = false;  // the command line may name any path; a client only what is below the
                           // config's folder, the working directory or the models directory
 };
