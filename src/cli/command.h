@@ -25,6 +25,7 @@ void add_generate(CLI::App& app, Program& program);
 void add_inspect(CLI::App& app, Program& program);
 void add_list(CLI::App& app, Program& program);
 void add_logits(CLI::App& app, Program& program);
+void add_ps(CLI::App& app, Program& program);
 void add_run(CLI::App& app, Program& program);
 void add_serve(CLI::App& app, Program& program);
 void add_show(CLI::App& app, Program& program);
