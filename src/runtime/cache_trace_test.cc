@@ -8,6 +8,7 @@
 #include <random>
 #include <set>
 
+#include "base/log.h"
 #include "runtime/model_cache.h"
 
 namespace localai::runtime {
@@ -341,8 +342,12 @@ class Trace {
     while (!outcome && cache_->step()) {
     }
     ASSERT_TRUE(outcome.has_value());
-    if (was_ready && !used && outcome->ok()) EXPECT_EQ(**outcome, models_[name].bytes);
-    if (was_ready && used) EXPECT_EQ(outcome->error().code, Code::kUnavailable);
+    if (was_ready && !used && outcome->ok()) {
+      EXPECT_EQ(**outcome, models_[name].bytes);
+    }
+    if (was_ready && used) {
+      EXPECT_EQ(outcome->error().code, Code::kUnavailable);
+    }
   }
 
   // A plan changes nothing; asked for at once, it is what then happens.
@@ -364,7 +369,9 @@ class Trace {
     const LoadPlan& plan = **planned;
     EXPECT_EQ(plan.loaded, model.ready);
     const auto expected = victims_for(name, now_);
-    if (!model.ready) EXPECT_EQ(plan.fits && plan.wait_ms == 0, expected.has_value()) << name;
+    if (!model.ready) {
+      EXPECT_EQ(plan.fits && plan.wait_ms == 0, expected.has_value()) << name;
+    }
     if (!plan.fits || model.ready) return;
     now_ += std::chrono::duration_cast<std::chrono::nanoseconds>(
         std::chrono::duration<double, std::milli>(plan.wait_ms));
@@ -442,6 +449,7 @@ TraceBackend::TraceBackend(Trace& trace, std::string name, uint64_t bytes)
 TraceBackend::~TraceBackend() { trace_.died(name_, bytes_); }
 
 TEST(ModelCacheTraces, TheCacheDoesWhatASimpleOracleExpects) {
+  log::init("warn");  // a line a load would be a hundred thousand
   for (uint32_t seed = 0; seed < kTraces; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Trace(seed).run();

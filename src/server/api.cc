@@ -90,6 +90,11 @@ const std::vector<Api::Route>& Api::routes() {
       {"GET", "/v1/domains", &Api::list_domains},
       {"POST", "/v1/domains/{id}/chat/completions", &Api::domain_chat},
       {"GET", "/v1/domains/{id}", &Api::get_domain},
+      {"GET", "/v1/domain-registry", &Api::domain_registry},
+      {"GET", "/v1/agent-catalog", &Api::agent_catalog},
+      {"GET", "/v2/models", &Api::v2_models},
+      {"GET", "/v2/health", &Api::v2_health},
+      {"POST", "/v2/chat/completions", &Api::v2_chat},
       {"POST", "/v1/chat/completions", &Api::chat},
       {"POST", "/v1/completions", &Api::complete},
   };

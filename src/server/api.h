@@ -43,6 +43,11 @@ class Api {
   void plan_model(Call& call) const;
   void load_model(Call& call) const;
   void unload_model(Call& call) const;
+  void domain_registry(Call& call) const;  // these five: api_v2.cc
+  void agent_catalog(Call& call) const;
+  void v2_models(Call& call) const;
+  void v2_health(Call& call) const;
+  void v2_chat(Call& call) const;
   void list_domains(Call& call) const;
   void get_domain(Call& call) const;
   void chat(Call& call) const;

@@ -76,7 +76,9 @@ class FakeService final : public runtime::Service {
     return events.watch(after, std::move(watcher));
   }
   [[nodiscard]] Json domains() const override {
-    return {{"object", "list"}, {"data", Json::array({{{"id", "general"}}})}};
+    return {{"object", "list"},
+            {"data", Json::array({{{"id", "general"}}})},
+            {"domains", {{"general", {{"config", {{"model_path", "m.gguf"}}}}}}}};
   }
   [[nodiscard]] Result<Json> domain(const std::string& id) const override {
     if (id != "general") return not_found("the domain '" + id + "' does not exist");
@@ -391,6 +393,24 @@ TEST_F(ApiTest, TheEventLogIsAStream) {
   EXPECT_THAT(ask("GET", "/v1/models/events").body, StartsWith("id: 2\n"));
   query_ = "after=x";
   EXPECT_EQ(ask("GET", "/v1/models/events").status, 400);
+}
+
+TEST_F(ApiTest, WhatClientsOfTheEarlierServerCall) {
+  EXPECT_EQ(ask("GET", "/v1/domain-registry").body,
+            R"({"domains":{"general":{"model_path":"m.gguf"}}})");
+  EXPECT_THAT(ask("GET", "/v1/agent-catalog").body,
+              StartsWith(R"({"object":"list","data":[{"id":"general","name":null,)"));
+  EXPECT_THAT(ask("GET", "/v2/models").body, EndsWith(R"(}],"version":"v2","count":1})"));
+  EXPECT_THAT(ask("GET", "/v2/health").body, StartsWith(R"({"status":"ok","version":"v2",)"));
+  const std::string path = "/v2/chat/completions";
+  const net::Response whole =
+      ask("POST", path, chat_with(R"("workflow_id":"w7","trace_parent":"t","async":false)"));
+  EXPECT_THAT(whole.body, StartsWith(R"({"id":"v2_req_)"));
+  EXPECT_THAT(whole.body, HasSubstr(R"("domain":"general","workflow_id":"w7","request_time":")"));
+  for (const char* field :
+       {R"("async":true)", R"("callback_url":"http://x")", R"("workflow_id":1)", R"("nonsense":1)"})
+    EXPECT_EQ(ask("POST", path, chat_with(field)).status, 400) << field;
+  EXPECT_EQ(ask("POST", path, "{").status, 400);
 }
 
 TEST_F(ApiTest, HealthAndTheRest) {
