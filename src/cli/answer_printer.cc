@@ -4,6 +4,8 @@
 #include <iostream>
 #include <mutex>
 
+#include "base/log.h"
+
 namespace localai::cli {
 namespace {
 
@@ -40,7 +42,11 @@ Result<std::string> print_answer(runtime::Service& service, const std::string& m
   const runtime::Generation generation = service.start(
       model, std::move(request),
       [box](const Result<runtime::Resolution>& decision) {
-        if (!decision.ok()) box->end(decision.error());
+        if (!decision.ok()) return box->end(decision.error());
+        if (!decision->fallback) return;
+        for (const runtime::SkippedCandidate& skip : decision->skipped)
+          log::warn("'{}' cannot answer ({}): {}", skip.name, skip.reason, skip.message);
+        log::warn("'{}' answers instead", decision->model);
       },
       [box](runtime::GenerateEvent event) { box->receive(std::move(event)); });
   std::string whole;

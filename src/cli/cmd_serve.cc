@@ -3,7 +3,9 @@
 #include <iostream>
 #include <memory>
 
+#include "base/log.h"
 #include "cli/command.h"
+#include "cli/hangup.h"
 #include "cli/service_options.h"
 #include "net/server.h"
 #include "runtime/native_backend.h"
@@ -24,7 +26,9 @@ Status serve(const ServeArguments& arguments) {
     return invalid("--host " + arguments.host +
                    ": every machine that reaches this address could use the models; add "
                    "--allow-unauthenticated if that is meant");
+  block_hangup();
   LAI_TRY(runtime::ServiceOptions options, service_options(arguments));
+  const runtime::Settings settings = options.settings;
   runtime::LocalService service(std::move(options), runtime::make_native_opener());
 
   net::Server* running = nullptr;  // set before the first request can come
@@ -43,6 +47,13 @@ Status serve(const ServeArguments& arguments) {
                                 api.handle(std::move(request), std::move(sink));
                               }));
   running = server.get();
+  const HangupListener hangup([&] {
+    auto config = read_config(arguments, settings);
+    if (!config.ok())
+      return log::error("SIGHUP: the config stays as it is: {}", config.error().message);
+    log::warn("SIGHUP: the config is read again: {} domains", config->domains.size());
+    service.reload(std::move(*config));
+  });
   std::cout << "localai is ready at " << server->url() << std::endl;
   server->run();
   return Ok{};

@@ -33,7 +33,9 @@ Json describe(const engine::LoadedModel& model, const runtime::Target& target) {
               {"weight_types", info.weight_types},
               {"weights_mapped_bytes", info.weights_mapped_bytes},
               {"weights_private_bytes", info.weights_private_bytes}};
-  out["state_bytes"] = engine::Engine::predicted_state_bytes(*model.model, target.source.engine);
+  const engine::EngineMemory needed =
+      engine::Engine::predicted_memory(*model.model, target.source.engine);
+  out["state_bytes"] = needed.kv_bytes + needed.scratch_bytes;
   const bool sentence_piece = vocabulary.kind == text::TokenizerKind::kSentencePieceBpe;
   out["tokenizer"] = sentence_piece ? "SentencePiece BPE" : "byte-level BPE";
   out["chat_template"] = !model.chat_template.empty();

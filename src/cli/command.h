@@ -28,6 +28,7 @@ void add_list(CLI::App& app, Program& program);
 void add_logits(CLI::App& app, Program& program);
 void add_perplexity(CLI::App& app, Program& program);
 void add_quantize(CLI::App& app, Program& program);
+void add_ps(CLI::App& app, Program& program);
 void add_run(CLI::App& app, Program& program);
 void add_serve(CLI::App& app, Program& program);
 void add_show(CLI::App& app, Program& program);

@@ -22,6 +22,7 @@ int main(int argc, char** argv) {
     cli::add_run(app, program);
     cli::add_chat(app, program);
     cli::add_list(app, program);
+    cli::add_ps(app, program);
     cli::add_show(app, program);
     cli::add_domains(app, program);
     cli::add_generate(app, program);

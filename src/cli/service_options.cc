@@ -11,22 +11,22 @@ namespace {
 
 constexpr const char* kDefaultConfig = "config/domains.json";
 
-Result<runtime::DomainConfig> read_config(const std::string& asked,
-                                          const runtime::Settings& settings,
-                                          const runtime::Environment& environment) {
-  std::string path = asked.empty() ? settings.config_path : asked;
+}  // namespace
+
+Result<runtime::DomainConfig> read_config(const ServiceArguments& arguments,
+                                          const runtime::Settings& settings) {
+  std::string path = arguments.config.empty() ? settings.config_path : arguments.config;
   std::error_code ignored;
   if (path.empty() && std::filesystem::exists(kDefaultConfig, ignored)) path = kDefaultConfig;
   if (path.empty()) return runtime::DomainConfig{};  // models are named directly then
-  LAI_TRY(runtime::DomainConfig config, runtime::load_domain_config(path, settings, environment));
+  LAI_TRY(runtime::DomainConfig config,
+          runtime::load_domain_config(path, settings, runtime::process_environment()));
   for (const runtime::DomainProblem& problem : config.errors)
     log::error("{}: domain '{}': {}", path, problem.domain, problem.message);
   for (const runtime::DomainProblem& problem : config.warnings)
     log::warn("{}: domain '{}': {}", path, problem.domain, problem.message);
   return config;
 }
-
-}  // namespace
 
 void add_config_options(CLI::App& command, ServiceArguments& arguments) {
   command.add_option("--config", arguments.config,
@@ -44,10 +44,9 @@ void add_service_options(CLI::App& command, ServiceArguments& arguments) {
 }
 
 Result<runtime::ServiceOptions> service_options(const ServiceArguments& arguments) {
-  const runtime::Environment environment = runtime::process_environment();
   runtime::ServiceOptions options;
-  LAI_TRY(options.settings, runtime::read_settings(environment));
-  LAI_TRY(options.config, read_config(arguments.config, options.settings, environment));
+  LAI_TRY(options.settings, runtime::read_settings(runtime::process_environment()));
+  LAI_TRY(options.config, read_config(arguments, options.settings));
   options.resolver.models_dir = arguments.models_dir;
   options.resolver.engine.threads = arguments.threads;
   LAI_TRY(options.resolver.quantize, parse_quantize(arguments.quantize));

@@ -24,5 +24,8 @@ void add_service_options(CLI::App& command,
 // Reads the environment and the config. Bad domains are logged, not fatal; a file that cannot be
 // read is an error.
 Result<runtime::ServiceOptions> service_options(const ServiceArguments& arguments);
+// The config alone, read again.
+Result<runtime::DomainConfig> read_config(const ServiceArguments& arguments,
+                                          const runtime::Settings& settings);
 
 }  // namespace localai::cli

@@ -223,11 +223,18 @@ Result<std::unique_ptr<Engine>> Engine::create(LoadedModel model, const EngineOp
                                                                 std::move(pool), std::move(rows)));
 }
 
-uint64_t Engine::predicted_state_bytes(const models::Model& model, const EngineOptions& options) {
+EngineMemory Engine::predicted_memory(const models::Model& model, const EngineOptions& options) {
+  const models::ModelInfo& info = model.info();
+  EngineMemory out{info.weights_mapped_bytes, info.weights_private_bytes, 0, 0};
   const Result<StatePlan> plan = plan_state(model, options);
   const Result<uint64_t> logits = logits_bytes(model, options);
-  if (!plan.ok() || !logits.ok()) return ~uint64_t{0};
-  return plan->kv_region_bytes() + plan->recurrent_region_bytes() + *logits;
+  if (!plan.ok() || !logits.ok()) return out;
+  out.kv_bytes = plan->kv_region_bytes() + plan->recurrent_region_bytes();
+  out.scratch_bytes =
+      *logits + model.workspace_bytes(size_t{options.prefill_chunk} + options.parallel,
+                                      blocks_for(context_of(model, options)),
+                                      options.threads == 0 ? usable_cpu_count() : options.threads);
+  return out;
 }
 
 }  // namespace localai::engine

@@ -163,10 +163,9 @@ class Engine {
   [[nodiscard]] virtual uint32_t context_length() const = 0;
   [[nodiscard]] virtual EngineMemory memory() const = 0;
   [[nodiscard]] virtual EngineStats stats() const { return {}; }
-  // What create() would allocate beside the weights (KV, recurrent state, logits; the model's own
-  // workspace comes on top), before anything is. kv_dtype none: F16. UINT64_MAX when create() would
-  // refuse the options.
-  static uint64_t predicted_state_bytes(const models::Model& model, const EngineOptions& options);
+  // What an engine over `model` comes to at most, before anything is allocated. kv_dtype none: F16.
+  // Of options that create() would refuse: the weights alone.
+  static EngineMemory predicted_memory(const models::Model& model, const EngineOptions& options);
 };
 
 }  // namespace localai::engine

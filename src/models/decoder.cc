@@ -6,15 +6,6 @@
 #include "models/decoder_rows.h"
 
 namespace localai::models {
-namespace {
-
-template <class T>
-void grow(std::vector<T>& v, size_t size) {
-  if (v.size() < size) v.resize(size);
-}
-
-}  // namespace
-
 Decoder::Decoder(std::shared_ptr<const formats::Checkpoint> checkpoint, const ArchSpec& spec,
                  Hyperparameters hyper, Weights weights, const kernels::KernelSet& kernels,
                  ModelInfo info)
@@ -35,6 +26,21 @@ Decoder::Decoder(std::shared_ptr<const formats::Checkpoint> checkpoint, const Ar
 
 std::unique_ptr<Workspace> Decoder::make_workspace() const {
   return std::make_unique<DecoderWorkspace>();
+}
+
+// What prepare() and plan_attention() allocate.
+uint64_t Decoder::workspace_bytes(size_t rows, size_t blocks, size_t threads) const {
+  const size_t floats = 2 * size_t{hyper_.hidden} + qkv_cols() + hyper_.ffn +
+                        2 * (full_frequencies_.size() + sliding_frequencies_.size());
+  const size_t group = hyper_.heads / hyper_.kv_heads;
+  // Heads are split only while that gives less than a few tasks a thread. The list grows by
+  // doubling.
+  const size_t tasks = 2 * std::max(rows * hyper_.kv_heads, kSplitTasksPerThread * threads * group);
+  return rows * (floats * sizeof(float) + 2 * sizeof(uint32_t)) +
+         ActivationRows::bytes_for(rows, hyper_.hidden) +
+         ActivationRows::bytes_for(rows, hyper_.query_rows()) +
+         ActivationRows::bytes_for(rows, hyper_.ffn) + tasks * sizeof(AttentionTask) +
+         threads * attention_scratch_bytes(blocks);
 }
 
 void Decoder::forward(const Step& step, Workspace& workspace, ThreadPool& pool,
@@ -61,17 +67,17 @@ void Decoder::forward(const Step& step, Workspace& workspace, ThreadPool& pool,
 void Decoder::prepare(Pass& pass) const {
   DecoderWorkspace& w = pass.w;
   const size_t rows = pass.rows;
-  grow(w.x, rows * hyper_.hidden);
-  grow(w.branch, rows * hyper_.hidden);
-  grow(w.qkv, rows * qkv_cols());
-  grow(w.up, rows * hyper_.ffn);
+  grow_to(w.x, rows * hyper_.hidden);
+  grow_to(w.branch, rows * hyper_.hidden);
+  grow_to(w.qkv, rows * qkv_cols());
+  grow_to(w.up, rows * hyper_.ffn);
   w.input.resize(rows, hyper_.hidden);
   w.mixed.resize(rows, hyper_.query_rows());
   w.gated.resize(rows, hyper_.ffn);
   for (RopeAngles* angles : {&w.full_rope, &w.sliding_rope}) {
     const auto& frequencies = angles == &w.full_rope ? full_frequencies_ : sliding_frequencies_;
-    grow(angles->cos, rows * frequencies.size());
-    grow(angles->sin, rows * frequencies.size());
+    grow_to(angles->cos, rows * frequencies.size());
+    grow_to(angles->sin, rows * frequencies.size());
   }
   w.row_position.assign(pass.step.positions.begin(), pass.step.positions.end());
   w.row_sequence.assign(pass.step.sequence.begin(), pass.step.sequence.end());

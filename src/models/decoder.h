@@ -18,10 +18,14 @@ class Decoder : public Model {
   [[nodiscard]] const ModelInfo& info() const override { return info_; }
   [[nodiscard]] const StateGeometry& state() const override { return state_; }
   [[nodiscard]] std::unique_ptr<Workspace> make_workspace() const override;
+  [[nodiscard]] uint64_t workspace_bytes(size_t rows, size_t blocks, size_t threads) const override;
   void forward(const Step& step, Workspace& workspace, ThreadPool& pool,
                float* logits) const override;
 
  private:
+  // Attention tasks are cut finer, by query head, while there are fewer than this a thread.
+  static constexpr size_t kSplitTasksPerThread = 4;
+
   // One forward pass in progress: what its parts hand to each other.
   struct Pass {
     const Step& step;
@@ -43,6 +47,9 @@ class Decoder : public Model {
   void store_head(const Pass& pass, const float* head, std::byte* block, size_t slot) const;
   void keep_output_rows(Pass& pass) const;
   void plan_attention(Pass& pass) const;
+  // Rows of one sequence in an attention task.
+  [[nodiscard]] uint32_t attention_tile() const;
+  [[nodiscard]] uint64_t attention_scratch_bytes(size_t blocks) const;
   void run_attention(Pass& pass, size_t layer) const;
   void attend(Pass& pass, size_t layer, const AttentionTask& task, AttentionScratch& s) const;
   void feed_forward(Pass& pass, const LayerWeights& weights) const;

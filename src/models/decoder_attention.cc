@@ -90,13 +90,24 @@ void Decoder::keep_output_rows(Pass& pass) const {
   plan_attention(pass);
 }
 
+uint32_t Decoder::attention_tile() const {
+  const uint32_t group = hyper_.heads / hyper_.kv_heads;
+  return static_cast<uint32_t>(std::max<size_t>(kTaskQueries / group, 1));
+}
+
+uint64_t Decoder::attention_scratch_bytes(size_t blocks) const {
+  const size_t queries = size_t{attention_tile()} * (hyper_.heads / hyper_.kv_heads);
+  return sizeof(AttentionScratch) + queries * 2 * (sizeof(float*) + sizeof(uint32_t)) +
+         blocks * 2 * sizeof(std::byte*);
+}
+
 // Cuts the rows into tasks: runs of one sequence, per KV head, per tile of rows. With few rows the
 // query heads of a KV head are split too, so that every thread has work.
 void Decoder::plan_attention(Pass& pass) const {
   DecoderWorkspace& w = pass.w;
   const uint32_t group = hyper_.heads / hyper_.kv_heads;
-  const auto tile = static_cast<uint32_t>(std::max<size_t>(kTaskQueries / group, 1));
-  const bool split_heads = pass.rows * hyper_.kv_heads < 4 * size_t{pass.pool.size()};
+  const uint32_t tile = attention_tile();
+  const bool split_heads = pass.rows * hyper_.kv_heads < kSplitTasksPerThread * pass.pool.size();
   const uint32_t heads_per_task = split_heads ? 1 : group;
   w.tasks.clear();
   size_t blocks_max = 0;

@@ -147,6 +147,18 @@ TEST_P(DeterminismTest, NoWorkspaceGrowthAfterTheLargestStep) {
   });
 }
 
+TEST_P(DeterminismTest, TheWorkspaceTakesNoMoreThanPredicted) {
+  const std::vector<int32_t> tokens = random_tokens(90, 8);
+  for_each_model([&](const Model& model, DType kv) {
+    Runner runner(model, {tokens}, kv, 2);
+    for (const size_t rows : {1, 17, 40}) runner.step({rows});
+    const uint64_t bytes = runner.workspace().bytes();
+    const uint64_t predicted = model.workspace_bytes(40, 3, 2);
+    EXPECT_LE(bytes, predicted);
+    EXPECT_GE(bytes, predicted / 2);
+  });
+}
+
 // Attention runs over chunks of 256 positions: here three of them, with borders inside steps.
 TEST(DeterminismOverLongContexts, AnySplitOnAnyNumberOfThreads) {
   const testing::TemporaryDirectory directory;

@@ -98,6 +98,12 @@ class Model {
   [[nodiscard]] virtual const ModelInfo& info() const = 0;
   [[nodiscard]] virtual const StateGeometry& state() const = 0;
   [[nodiscard]] virtual std::unique_ptr<Workspace> make_workspace() const = 0;
+  // What a workspace comes to, at most, with steps of up to `rows` rows over sequences of up to
+  // `blocks` KV blocks on `threads` threads. 0: not known.
+  [[nodiscard]] virtual uint64_t workspace_bytes(size_t /*rows*/, size_t /*blocks*/,
+                                                 size_t /*threads*/) const {
+    return 0;
+  }
   // Runs one batch: writes K/V of every row into the cache, then logits [output_rows, vocab_size].
   // Deterministic bit by bit: a row's logits depend on its sequence alone, not on the batch, the
   // split into steps or the thread count. The caller has checked tokens and positions.

@@ -8,19 +8,14 @@ uint64_t bytes_of(const std::vector<T>& v) {
   return v.capacity() * sizeof(T);
 }
 
-template <class T>
-void grow(std::vector<T>& v, size_t size) {
-  if (v.size() < size) v.resize(size);
-}
-
 }  // namespace
 
 void ActivationRows::resize(size_t rows, size_t cols) {
   cols_ = cols;
-  grow(values_, rows * cols);
-  grow(codes_, rows * cols);
-  grow(scales_, rows * (cols / kernels::kQuantBlock));
-  grow(sums_, rows * (cols / kernels::kQuantBlock) * 2);
+  grow_to(values_, rows * cols);
+  grow_to(codes_, rows * cols);
+  grow_to(scales_, rows * (cols / kernels::kQuantBlock));
+  grow_to(sums_, rows * (cols / kernels::kQuantBlock) * 2);
 }
 
 void ActivationRows::quantize(const kernels::KernelSet& kernels, size_t r, size_t begin,
@@ -37,6 +32,12 @@ void ActivationRows::bind(kernels::MatmulArgs& args, size_t first_row) const {
   args.x = values_.data() + first_row * cols_;
   args.ldx = cols_;
   args.xq = {codes_.data() + first_row * cols_, scales_.data() + block, sums_.data() + 2 * block};
+}
+
+uint64_t ActivationRows::bytes_for(size_t rows, size_t cols) {
+  const size_t blocks = cols / kernels::kQuantBlock;
+  return rows *
+         (cols * (sizeof(float) + sizeof(int8_t)) + blocks * (sizeof(float) + 2 * sizeof(int16_t)));
 }
 
 uint64_t ActivationRows::bytes() const {

@@ -10,6 +10,14 @@
 
 namespace localai::models {
 
+// Exactly as large as the largest step needs: a vector's own growth would double it.
+template <class T>
+void grow_to(std::vector<T>& v, size_t size) {
+  if (v.size() >= size) return;
+  v.reserve(size);
+  v.resize(size);
+}
+
 // Rows of activations in f32 and, where a matrix wants them, as int8 codes with scales and sums.
 class ActivationRows {
  public:
@@ -21,6 +29,8 @@ class ActivationRows {
   // The input side of a product with these rows.
   void bind(kernels::MatmulArgs& args, size_t first_row = 0) const;
   [[nodiscard]] uint64_t bytes() const;
+  // bytes() after resize(rows, cols).
+  static uint64_t bytes_for(size_t rows, size_t cols);
 
  private:
   size_t cols_ = 0;

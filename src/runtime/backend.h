@@ -47,6 +47,9 @@ struct GenerateRequest {
   bool logprobs = false;
   uint32_t top_logprobs = 0;
   uint32_t context_length = 0;  // a domain's limit on prompt and answer; 0: the model's
+  // Told, in a line of text, what the request waits for before its decision; may be empty. From
+  // any thread; must not block.
+  std::function<void(const std::string& line)> progress;
 };
 
 struct Usage {
@@ -90,7 +93,8 @@ class Backend {
   // is M"), kUnsupported (an input part or tool that the model has no place for), kExhausted
   // (queue).
   virtual Result<Generation> generate(GenerateRequest request, GenerateSink sink) = 0;
-  [[nodiscard]] virtual uint64_t memory_bytes() const = 0;
+  // What it holds now; scratch may still grow, to no more than was predicted.
+  [[nodiscard]] virtual engine::EngineMemory memory() const = 0;
   [[nodiscard]] virtual uint32_t context_length() const = 0;
   // Errors, of the call or through `sink`: kInvalidArgument (a model that generates text; bad
   // input, named), kContextLength, kExhausted (queue), kCancelled (`stop` was requested).

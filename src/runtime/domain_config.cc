@@ -142,6 +142,7 @@ Status read_generation(const Members& members, Domain& domain) {
   domain.system_prompt = members.maybe<std::string>("system_prompt");
   domain.preload = members.flag("preload");
   domain.pin = members.flag("pin");
+  domain.ttl_seconds = members.maybe<uint32_t>("ttl_seconds").value_or(0);
   domain.kv_cache_type = lower(members.text("kv_cache_type"));
   if (!domain.kv_cache_type.empty() && domain.kv_cache_type != "f16" &&
       domain.kv_cache_type != "f32")
@@ -172,12 +173,6 @@ Result<Domain> read_domain(const std::string& id, const Json& object, const Sett
   return domain;
 }
 
-void warn_ineffective(const Domain& domain, std::vector<DomainProblem>& warnings) {
-  if (Members(domain.config).maybe<uint32_t>("ttl_seconds").value_or(0) > 0)
-    warnings.push_back({domain.id, "'ttl_seconds' has no effect in this build"});
-  if (!domain.unsupported.empty()) warnings.push_back({domain.id, domain.unsupported});
-}
-
 void read_domains(const Json& domains, const Settings& settings, const Environment& environment,
                   DomainConfig& config) {
   for (const auto& [id, object] : domains.items()) {
@@ -198,7 +193,7 @@ void read_domains(const Json& domains, const Settings& settings, const Environme
       config.errors.push_back({id, domain.error().message});
       continue;
     }
-    warn_ineffective(*domain, config.warnings);
+    if (!domain->unsupported.empty()) config.warnings.push_back({id, domain->unsupported});
     config.domains.push_back(std::move(*domain));
   }
 }

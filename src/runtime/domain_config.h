@@ -33,8 +33,9 @@ struct Domain {
   std::string kv_cache_type;                                    // "", "f16", "f32"
   const models::QuantizationType* quantize = nullptr;           // while loading; null: not
   bool preload = false, pin = false;
-  Json config;              // the object as read, without secrets
-  std::string unsupported;  // what this build cannot do for it; "" when it can answer
+  uint32_t ttl_seconds = 0;  // 0: stays until another model needs the room
+  Json config;               // the object as read, without secrets
+  std::string unsupported;   // what this build cannot do for it; "" when it can answer
 };
 
 struct DomainProblem {

@@ -190,7 +190,6 @@ TEST(DomainConfig, WhatThisBuildCannotDoIsSaid) {
   EXPECT_EQ(config.domains[1].unsupported, "'lora' is not in this build");
   EXPECT_THAT(lines(config.warnings),
               ElementsAre("py: backend 'hf-transformers' is not in this build",
-                          "lo: 'ttl_seconds' has no effect in this build",
                           "lo: 'lora' is not in this build"));
 }
 

@@ -54,10 +54,8 @@ constexpr KeySpec kDomainKeys[] = {
     {"top_k", kInteger, "when the request does not say; 0: off", 0, kInt32Max},
     {"tags", kStringList, "shown"},
     {"keywords", kStringList, "words that speak for this domain; shown, no routing in this build"},
-    {"fallback_model", kString,
-     "domain id, alias or model to answer when this one cannot; not followed in this build"},
-    {"fallback_models", kStringList,
-     "more of them, in order, after fallback_model; not followed in this build"},
+    {"fallback_model", kString, "domain id, alias or model to answer when this one cannot"},
+    {"fallback_models", kStringList, "more of them, in order, after fallback_model"},
     {"enabled_env_var", kString, "the domain exists only when this variable is truthy"},
     {"gpu_layers", kInteger, "layers on the GPU; accepted, this build computes on the CPU", -1,
      100000},
@@ -76,7 +74,7 @@ constexpr KeySpec kDomainKeys[] = {
     {"aliases", kStringList, "more names of the domain"},
     {"preload", kBool, "load at start"},
     {"pin", kBool, "never unload for another model"},
-    {"ttl_seconds", kInteger, "unload after so long without use; not in this build", 0, kInt32Max},
+    {"ttl_seconds", kInteger, "unload after so long without use; 0 or absent: never", 0, kInt32Max},
     {"lora", kString, "adapter over the weights; not in this build"},
 };
 

@@ -24,7 +24,7 @@ class EmbeddingBackend final : public Backend {
   }
 
   [[nodiscard]] std::string_view kind() const override { return embedder_->format(); }
-  [[nodiscard]] uint64_t memory_bytes() const override { return embedder_->memory().total(); }
+  [[nodiscard]] engine::EngineMemory memory() const override { return embedder_->memory(); }
   [[nodiscard]] uint32_t context_length() const override {
     return embedder_->info().context_length;
   }
@@ -67,20 +67,6 @@ class EmbeddingBackend final : public Backend {
   WorkQueue queue_{1};
 };
 
-class PreparedEmbeddingModel final : public PreparedModel {
- public:
-  PreparedEmbeddingModel(std::unique_ptr<engine::Embedder> embedder, std::string name)
-      : embedder_(std::move(embedder)), name_(std::move(name)) {}
-  [[nodiscard]] uint64_t bytes() const override { return embedder_->memory().total(); }
-  Result<std::unique_ptr<Backend>> start() override {
-    return make_embedding_backend(std::move(embedder_), name_);
-  }
-
- private:
-  std::unique_ptr<engine::Embedder> embedder_;
-  std::string name_;
-};
-
 }  // namespace
 
 std::unique_ptr<Backend> make_embedding_backend(std::unique_ptr<engine::Embedder> embedder,
@@ -88,11 +74,16 @@ std::unique_ptr<Backend> make_embedding_backend(std::unique_ptr<engine::Embedder
   return std::make_unique<EmbeddingBackend>(std::move(embedder), std::move(name));
 }
 
-Result<std::unique_ptr<PreparedModel>> prepare_embedding_model(
-    const ModelSource& source, const models::ModelOptions& options) {
+Result<engine::EngineMemory> embedding_memory(const ModelSource& source,
+                                              const models::ModelOptions& options) {
+  LAI_TRY(const auto embedder, engine::Embedder::load(source.path, options, source.engine.threads));
+  return embedder->memory();
+}
+
+Result<std::unique_ptr<Backend>> load_embedding_model(const ModelSource& source,
+                                                      const models::ModelOptions& options) {
   LAI_TRY(auto embedder, engine::Embedder::load(source.path, options, source.engine.threads));
-  return std::unique_ptr<PreparedModel>(
-      std::make_unique<PreparedEmbeddingModel>(std::move(embedder), source.name));
+  return make_embedding_backend(std::move(embedder), source.name);
 }
 
 }  // namespace localai::runtime

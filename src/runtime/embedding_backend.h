@@ -8,9 +8,12 @@
 
 namespace localai::runtime {
 
-// Opens the weights; the bytes are theirs and the scratch's. Errors: as engine::Embedder::load.
-Result<std::unique_ptr<PreparedModel>> prepare_embedding_model(const ModelSource& source,
-                                                               const models::ModelOptions& options);
+// What load_embedding_model() will hold: weights, and scratch as large as it may get. Errors: as
+// engine::Embedder::load.
+Result<engine::EngineMemory> embedding_memory(const ModelSource& source,
+                                              const models::ModelOptions& options);
+Result<std::unique_ptr<Backend>> load_embedding_model(const ModelSource& source,
+                                                      const models::ModelOptions& options);
 
 // `name`: for messages.
 std::unique_ptr<Backend> make_embedding_backend(std::unique_ptr<engine::Embedder> embedder,

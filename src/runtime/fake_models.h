@@ -18,7 +18,8 @@ namespace localai::runtime {
 struct FakeWorld {
   struct Model {
     uint64_t bytes = 100;
-    std::optional<Error> open_error;
+    uint64_t surprise = 0;  // held beyond what was predicted
+    std::optional<Error> predict_error, open_error, generate_error;
     bool throws = false;
     bool answers = true;  // false: generates until it is cancelled
   };
@@ -59,7 +60,7 @@ class FakeBackend final : public Backend {
   FakeBackend(FakeWorld& world, std::string name, FakeWorld::Model model)
       : world_(world), name_(std::move(name)), model_(std::move(model)) {
     const std::lock_guard lock(world_.mutex);
-    world_.bytes_alive += model_.bytes;
+    world_.bytes_alive += memory().total();
     world_.bytes_peak = std::max(world_.bytes_peak, world_.bytes_alive);
     world_.log.push_back("start " + name_);
   }
@@ -69,7 +70,7 @@ class FakeBackend final : public Backend {
     for (auto& running : running_) running.request_stop();
     threads_.clear();  // joins
     const std::lock_guard lock(world_.mutex);
-    world_.bytes_alive -= model_.bytes;
+    world_.bytes_alive -= memory().total();
     world_.log.push_back("stop " + name_);
   }
 
@@ -84,13 +85,16 @@ class FakeBackend final : public Backend {
     });
     return Ok{};
   }
-  [[nodiscard]] uint64_t memory_bytes() const override { return model_.bytes; }
+  [[nodiscard]] engine::EngineMemory memory() const override {
+    return {model_.bytes, 0, 0, model_.surprise};
+  }
   [[nodiscard]] uint32_t context_length() const override { return 2048; }
 
   Result<Generation> generate(GenerateRequest request, GenerateSink sink) override {
     const auto* text = std::get_if<std::string>(&request.input);
     if (text != nullptr && *text == "too long")
       return Error{Code::kContextLength, "prompt has 3000 tokens, the context is 2048"};
+    if (model_.generate_error) return *model_.generate_error;
     {
       const std::lock_guard lock(world_.mutex);
       world_.last_request = request;
@@ -137,40 +141,33 @@ class FakeBackend final : public Backend {
   std::vector<std::jthread> threads_;
 };
 
-class FakePrepared final : public PreparedModel {
- public:
-  FakePrepared(FakeWorld& world, std::string name, FakeWorld::Model model)
-      : world_(world), name_(std::move(name)), model_(std::move(model)) {}
-  [[nodiscard]] uint64_t bytes() const override { return model_.bytes; }
-  Result<std::unique_ptr<Backend>> start() override {
-    return std::unique_ptr<Backend>(std::make_unique<FakeBackend>(world_, name_, model_));
-  }
-
- private:
-  FakeWorld& world_;
-  std::string name_;
-  FakeWorld::Model model_;
-};
-
 class FakeOpener final : public ModelOpener {
  public:
   explicit FakeOpener(FakeWorld& world) : world_(world) {}
-  Result<uint64_t> weight_bytes(const ModelSource& source) override {
+
+  Result<engine::EngineMemory> predict(const ModelSource& source) override {
     const std::lock_guard lock(world_.mutex);
-    return world_.models[source.name].bytes / 2;
+    const FakeWorld::Model& model = world_.models[source.name];
+    if (model.predict_error) return *model.predict_error;
+    return engine::EngineMemory{model.bytes, 0, 0, 0};
   }
-  Result<std::unique_ptr<PreparedModel>> open(const ModelSource& source) override {
-    std::unique_lock lock(world_.mutex);
-    world_.log.push_back("open " + source.name);
-    ++world_.opens_waiting;
-    world_.changed.notify_all();
-    world_.changed.wait(lock, [this] { return !world_.hold_loads; });
-    --world_.opens_waiting;
-    const FakeWorld::Model model = world_.models[source.name];
+
+  Result<std::unique_ptr<Backend>> load(const ModelSource& source,
+                                        const std::function<bool()>& wanted) override {
+    FakeWorld::Model model;
+    {
+      std::unique_lock lock(world_.mutex);
+      world_.log.push_back("open " + source.name);
+      ++world_.opens_waiting;
+      world_.changed.notify_all();
+      world_.changed.wait(lock, [this] { return !world_.hold_loads; });
+      --world_.opens_waiting;
+      model = world_.models[source.name];
+    }
     if (model.throws) throw std::bad_alloc();
     if (model.open_error) return *model.open_error;
-    return std::unique_ptr<PreparedModel>(
-        std::make_unique<FakePrepared>(world_, source.name, model));
+    if (!wanted()) return cancelled("nobody waits for it any more");
+    return std::unique_ptr<Backend>(std::make_unique<FakeBackend>(world_, source.name, model));
   }
 
  private:

@@ -1,10 +1,9 @@
 #include "runtime/local_service.h"
 
-#include <algorithm>
-#include <exception>
 #include <set>
 
 #include "base/log.h"
+#include "runtime/candidate_run.h"
 #include "runtime/request_state.h"
 
 namespace localai::runtime {
@@ -23,55 +22,20 @@ class ServiceTicket final : public engine::Ticket {
   std::shared_ptr<RequestState> state_;
 };
 
-// A library's exception (std::bad_alloc first of all) fails one request, not the process.
-template <class Work>
-void guarded(RequestState& state, Work work) {
-  try {
-    work();
-  } catch (const std::bad_alloc&) {
-    state.fail(exhausted("out of memory"));
-  } catch (const std::exception& error) {
-    state.fail({Code::kInternal, error.what()});
-  }
-}
-
-bool is_system(const Json& message) {
-  if (!message.is_object()) return false;
-  const auto role = message.find("role");
-  return role != message.end() && (*role == "system" || *role == "developer");
-}
-
-void add_system_prompt(const std::string& prompt, ChatInput& input) {
-  if (!input.messages.is_array()) return;  // the backend says what is wrong with it
-  if (std::any_of(input.messages.begin(), input.messages.end(), is_system)) return;
-  input.messages.insert(input.messages.begin(), Json{{"role", "system"}, {"content", prompt}});
-}
-
-template <class T>
-void fill(std::optional<T>& value, const std::optional<T>& fallback) {
-  if (!value) value = fallback;
+ResolverOptions with_settings(ResolverOptions options, const Settings& settings) {
+  options.vaultgemma_fallback = settings.vaultgemma_fallback;
+  return options;
 }
 
 }  // namespace
 
-void apply_domain(const Domain& domain, GenerateRequest& request) {
-  fill(request.sampling.temperature, domain.temperature);
-  fill(request.sampling.top_p, domain.top_p);
-  fill(request.sampling.top_k, domain.top_k);
-  fill(request.max_tokens, domain.max_tokens);
-  if (request.stop.empty()) request.stop = domain.stop;
-  if (request.context_length == 0) request.context_length = domain.context_length.value_or(0);
-  auto* chat = std::get_if<ChatInput>(&request.input);
-  if (chat == nullptr) return;
-  if (domain.system_prompt) add_system_prompt(*domain.system_prompt, *chat);
-  if (!chat->chat_template) chat->chat_template = domain.compiled_template;
-}
-
 LocalService::LocalService(ServiceOptions options, std::unique_ptr<ModelOpener> opener)
-    : resolver_(std::move(options.config), std::move(options.resolver)),
+    : settings_(std::move(options.settings)),
+      resolver_options_(with_settings(std::move(options.resolver), settings_)),
+      resolver_(std::make_shared<const Resolver>(std::move(options.config), resolver_options_)),
       workers_(options.workers),
-      cache_(std::move(opener), {.budget_bytes = options.settings.cache_bytes_max}) {
-  preload(options.settings);
+      cache_(std::move(opener), {.budget_bytes = settings_.cache_bytes_max}) {
+  preload();
 }
 
 LocalService::~LocalService() {
@@ -80,57 +44,102 @@ LocalService::~LocalService() {
       .stop();  // what is queued fails fast; from here on the cache's answers run where they are
 }
 
+std::shared_ptr<const Resolver> LocalService::resolver() const {
+  const std::lock_guard lock(mutex_);
+  return resolver_;
+}
+
+TimePoint LocalService::deadline() const {
+  return std::chrono::steady_clock::now() + std::chrono::seconds(settings_.cache_wait_seconds);
+}
+
+void LocalService::reload(DomainConfig config) {
+  auto fresh = std::make_shared<const Resolver>(std::move(config), resolver_options_);
+  {
+    const std::lock_guard lock(mutex_);
+    resolver_.swap(fresh);
+  }
+  preload();
+}
+
 Generation LocalService::start(std::string model, GenerateRequest request, ReadySink on_ready,
                                GenerateSink sink) {
   auto state = std::make_shared<RequestState>(std::move(on_ready), std::move(sink));
-  auto asked = std::make_shared<GenerateRequest>(std::move(request));
-
-  const auto run = [this, state](const Target& target, GenerateRequest& ready,
-                                 Result<ModelCache::Lease>& lease) {
-    if (!lease.ok()) return state->fail(std::move(lease.error()));
-    if (stopping_) return state->fail(cancelled("the server is stopping"));
-    state->run(std::move(*lease), target.resolution, std::move(ready));
-  };
-  workers_.post([this, state, asked, run, name = std::move(model)] {
-    guarded(*state, [&] {
-      if (stopping_) return state->fail(cancelled("the server is stopping"));
-      auto target = resolver_.resolve(name);
-      if (!target.ok()) return state->fail(std::move(target.error()));
-      if (target->domain != nullptr) apply_domain(*target->domain, *asked);
-      cache_.acquire(target->source, state->stop_token(),
-                     [this, state, asked, run, chosen = *target](Result<ModelCache::Lease> lease) {
-                       auto held = std::make_shared<Result<ModelCache::Lease>>(std::move(lease));
-                       workers_.post([state, asked, run, chosen, held] {
-                         guarded(*state, [&] { run(chosen, *asked, *held); });
-                       });
-                     });
-    });
-  });
+  auto run = std::make_shared<CandidateRun>(
+      CandidateContext{cache_, workers_, [this] { return stopping_.load(); }}, resolver(), state,
+      std::move(request), deadline());
+  workers_.post([run = std::move(run), name = std::move(model)] { run->start(name); });
   return std::make_unique<ServiceTicket>(std::move(state));
 }
 
-void LocalService::preload(const Settings& settings) {
-  std::vector<std::string> names = settings.preload;
-  for (const Domain& domain : resolver_.config().domains)
-    if ((domain.preload || !settings.lazy_loading) && domain.unsupported.empty())
+void LocalService::plan(std::string model, std::function<void(Result<LoadPlan>)> sink) {
+  workers_.post([this, model = std::move(model), sink = std::move(sink)] {
+    auto target = resolver()->resolve(model);
+    if (!target.ok()) return sink(std::move(target.error()));
+    cache_.plan(target->source, sink);
+  });
+}
+
+void LocalService::load(std::string model, std::function<void(Result<LoadedEntry>)> sink) {
+  workers_.post([this, model = std::move(model), sink = std::move(sink)] {
+    auto target = resolver()->resolve(model);
+    if (!target.ok()) return sink(std::move(target.error()));
+    cache_.acquire(target->source, {.deadline = deadline()},
+                   [this, sink, path = target->source.path.string()](auto lease) {
+                     if (!lease.ok()) return sink(std::move(lease.error()));
+                     for (LoadedEntry& entry : cache_.loaded().models)
+                       if (entry.path == path) return sink(std::move(entry));
+                     sink(Error{Code::kInternal, path + ": leased, but not listed as loaded"});
+                   });
+  });
+}
+
+void LocalService::unload(std::string model, std::function<void(Result<Unloaded>)> sink) {
+  workers_.post([this, model = std::move(model), sink = std::move(sink)] {
+    // A loaded model is found by its name also when the config no longer leads to it.
+    std::filesystem::path path;
+    for (const LoadedEntry& entry : cache_.loaded().models)
+      if (entry.id == model) path = entry.path;
+    if (const auto target = resolver()->resolve(model); target.ok())
+      path = target->source.path;
+    else if (path.empty())
+      return sink(target.error());
+    cache_.unload(path, [sink, name = model_name_of(path)](Result<uint64_t> freed) {
+      if (!freed.ok()) return sink(std::move(freed.error()));
+      sink(Unloaded{name, *freed});
+    });
+  });
+}
+
+std::shared_ptr<EventLog::Watch> LocalService::watch_events(uint64_t after,
+                                                            EventLog::Watcher watcher) {
+  return cache_.events().watch(after, std::move(watcher));
+}
+
+// Loads what is to be there from the start, as far as it fits beside what is in use.
+void LocalService::preload() {
+  const auto resolver = this->resolver();
+  std::vector<std::string> names = settings_.preload;
+  for (const Domain& domain : resolver->config().domains)
+    if ((domain.preload || !settings_.lazy_loading) && domain.unsupported.empty())
       names.push_back(domain.id);
   std::set<std::filesystem::path> seen;
   for (const std::string& name : names) {
-    auto target = resolver_.resolve(name);
+    auto target = resolver->resolve(name);
     if (!target.ok()) {
       log::warn("cannot load '{}' at start: {}", name, target.error().message);
       continue;
     }
     if (!seen.insert(target->source.path).second) continue;
-    cache_.acquire(target->source, std::stop_token(), [name](Result<ModelCache::Lease> lease) {
+    cache_.acquire(target->source, {.deadline = deadline()}, [name](auto lease) {
       if (!lease.ok()) log::warn("cannot load '{}' at start: {}", name, lease.error().message);
     });
   }
 }
 
-ModelEntry LocalService::entry_of(const Domain& domain) const {
+ModelEntry LocalService::entry_of(const Resolver& resolver, const Domain& domain) const {
   ModelEntry entry{domain.id, "domain", domain.backend, domain.model_path, 0, false};
-  const auto path = resolver_.model_of(domain);
+  const auto path = resolver.model_of(domain);
   if (!path.ok() || !domain.unsupported.empty()) return entry;
   entry.path = path->string();
   entry.bytes = model_bytes_on_disk(*path);
@@ -139,13 +148,14 @@ ModelEntry LocalService::entry_of(const Domain& domain) const {
 }
 
 std::vector<ModelEntry> LocalService::models() const {
+  const auto resolver = this->resolver();
   std::vector<ModelEntry> out;
   std::set<std::string> ids;
-  for (const Domain& domain : resolver_.config().domains) {
-    out.push_back(entry_of(domain));
+  for (const Domain& domain : resolver->config().domains) {
+    out.push_back(entry_of(*resolver, domain));
     ids.insert(domain.id);
   }
-  for (const ModelFile& file : resolver_.catalog().scan()) {
+  for (const ModelFile& file : resolver->catalog().scan()) {
     if (!ids.insert(file.name).second) continue;  // a domain, or the first file, has this name
     out.push_back({file.name, "model", file.format, file.path.string(), file.bytes,
                    cache_.is_loaded(canonical_path(file.path))});
@@ -153,8 +163,8 @@ std::vector<ModelEntry> LocalService::models() const {
   return out;
 }
 
-Json LocalService::describe(const Domain& domain) const {
-  const ModelEntry entry = entry_of(domain);
+Json LocalService::describe(const Resolver& resolver, const Domain& domain) const {
+  const ModelEntry entry = entry_of(resolver, domain);
   Json config = domain.config;
   config["agent_id"] = domain.agent_id;
   config["model_path"] = domain.model_path;
@@ -185,10 +195,11 @@ Json LocalService::describe(const Domain& domain) const {
 }
 
 Json LocalService::domains() const {
-  const DomainConfig& config = resolver_.config();
+  const auto resolver = this->resolver();
+  const DomainConfig& config = resolver->config();
   Json out = {{"object", "list"}, {"data", Json::array()}, {"domains", Json::object()}};
   for (const Domain& domain : config.domains) {
-    Json described = describe(domain);
+    Json described = describe(*resolver, domain);
     out["domains"][domain.id] = {{"config", described["config"]}};
     out["data"].push_back(std::move(described));
   }
@@ -201,9 +212,10 @@ Json LocalService::domains() const {
 }
 
 Result<Json> LocalService::domain(const std::string& id) const {
-  const Domain* found = resolver_.find_domain(id);
+  const auto resolver = this->resolver();
+  const Domain* found = resolver->find_domain(id);
   if (found == nullptr) return not_found("domain '" + id + "': no domain of that name");
-  return describe(*found);
+  return describe(*resolver, *found);
 }
 
 }  // namespace localai::runtime

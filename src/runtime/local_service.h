@@ -2,6 +2,7 @@
 // The Service over domains, the model cache and this machine's backends.
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -20,9 +21,6 @@ struct ServiceOptions {
   uint32_t workers = 2;
 };
 
-// Fills in what the request left out from the domain that answers it.
-void apply_domain(const Domain& domain, GenerateRequest& request);
-
 class LocalService final : public Service {
  public:
   LocalService(ServiceOptions options, std::unique_ptr<ModelOpener> opener);
@@ -37,15 +35,29 @@ class LocalService final : public Service {
                    EmbeddingDone done) override;
   [[nodiscard]] std::vector<ModelEntry> models() const override;
   [[nodiscard]] LoadedModels loaded() const override { return cache_.loaded(); }
+  void plan(std::string model, std::function<void(Result<LoadPlan>)> sink) override;
+  void load(std::string model, std::function<void(Result<LoadedEntry>)> sink) override;
+  void unload(std::string model, std::function<void(Result<Unloaded>)> sink) override;
+  [[nodiscard]] std::shared_ptr<EventLog::Watch> watch_events(uint64_t after,
+                                                              EventLog::Watcher watcher) override;
   [[nodiscard]] Json domains() const override;
   [[nodiscard]] Result<Json> domain(const std::string& id) const override;
 
- private:
-  void preload(const Settings& settings);
-  [[nodiscard]] ModelEntry entry_of(const Domain& domain) const;
-  [[nodiscard]] Json describe(const Domain& domain) const;
+  // Puts another config in the place of this one: requests that come after it see the new one,
+  // those before keep the old one. Thread-safe.
+  void reload(DomainConfig config);
 
-  Resolver resolver_;
+ private:
+  void preload();
+  [[nodiscard]] std::shared_ptr<const Resolver> resolver() const;
+  [[nodiscard]] TimePoint deadline() const;
+  [[nodiscard]] ModelEntry entry_of(const Resolver& resolver, const Domain& domain) const;
+  [[nodiscard]] Json describe(const Resolver& resolver, const Domain& domain) const;
+
+  const Settings settings_;
+  const ResolverOptions resolver_options_;
+  mutable std::mutex mutex_;
+  std::shared_ptr<const Resolver> resolver_;  // replaced as a whole
   std::atomic<bool> stopping_{false};
   WorkQueue workers_;
   ModelCache cache_;

@@ -48,10 +48,11 @@ class LocalServiceTest : public ::testing::Test {
     fs::remove_all(root_);
   }
 
-  void make(Settings settings = {}) {
+  void make(Settings settings = {}, std::string_view json = kConfig) {
+    settings.cache_wait_seconds = 0;
     ServiceOptions options;
     settings.cache_bytes_max = 250;
-    auto config = parse_domain_config(kConfig, root_ / "domains.json", settings,
+    auto config = parse_domain_config(json, root_ / "domains.json", settings,
                                       [](std::string_view) { return std::nullopt; });
     ASSERT_TRUE(config.ok()) << config.error().message;
     options.config = std::move(*config);
@@ -86,6 +87,16 @@ class LocalServiceTest : public ::testing::Test {
     const auto decision = start(model, std::move(request))->decision();
     return decision.ok() ? "" : decision.error().message;
   }
+  // "model < skipped candidate: reason, ..."
+  std::string chain(const std::string& model) {
+    const auto decision = start(model)->decision();
+    if (!decision.ok()) return decision.error().message;
+    EXPECT_EQ(decision->fallback, !decision->skipped.empty());
+    std::string out = decision->domain + " -> " + decision->model;
+    for (const SkippedCandidate& skip : decision->skipped)
+      out += " < " + skip.name + ": " + skip.reason;
+    return out;
+  }
   std::string decided(const std::string& model) {
     const auto decision = start(model)->decision();
     if (!decision.ok()) return decision.error().message;
@@ -101,6 +112,9 @@ class LocalServiceTest : public ::testing::Test {
     "remote": {"backend_type": "hf-transformers", "model_name": "phi"},
     "lost": {"model_path": "gone.gguf"},
     "wide": {"model_path": "big.gguf"},
+    "down": {"model_path": "down.gguf"},
+    "chain": {"model_path": "bad.gguf", "fallback_model": "nosuch",
+              "fallback_models": ["lost", "down", "second", "one"]},
     "broken": {"temperature": "hot"}},
     "layer_mapping": {"layer1": {"Team": ["two"]}}})";
 
@@ -127,19 +141,91 @@ TEST_F(LocalServiceTest, NamesAreLookedUpInTheDocumentedOrder) {
 
 TEST_F(LocalServiceTest, WhatCannotAnswerSaysWhy) {
   make();
-  EXPECT_EQ(refusal("remote"), "domain 'remote': backend 'hf-transformers' is not in this build");
-  EXPECT_EQ(refusal("lost"),
-            "domain 'lost': model_path: 'gone.gguf': no GGUF file or safetensors "
-            "folder of that path in " +
-                root_.string() + ", ., " + (root_ / "models").string());
-  EXPECT_EQ(refusal("wide"),
-            "model 'big' needs 1 MiB for its weights alone, the budget is 1 MiB "
-            "(MODEL_CACHE_MAX_MEMORY_MB); nothing else is loaded");
   GenerateRequest request;
   request.input = std::string("too long");
   EXPECT_EQ(refusal("one", request), "prompt has 3000 tokens, the context is 2048");
-  EXPECT_EQ(start("remote")->decision().error().code, Code::kUnsupported);
   EXPECT_EQ(start("nosuch")->decision().error().code, Code::kNotFound);
+}
+
+TEST_F(LocalServiceTest, WhatCannotAnswerIsSkippedForTheNextAndTheAnswerSaysSo) {
+  world_.models["vaultgemma-1b"].bytes = 100;
+  std::ofstream(root_ / "models" / "vaultgemma-1b.gguf") << "x";
+  for (const char* name : {"bad", "down"})
+    std::ofstream(root_ / (std::string(name) + ".gguf")) << "x";
+  world_.models["bad"].open_error = corrupt("bad.gguf: magic is 0");
+  world_.models["down"].generate_error = unavailable("connection refused");
+  make();
+  EXPECT_EQ(chain("remote"), "remote -> one < remote: backend_down");
+  EXPECT_EQ(chain("lost"), "lost -> one < lost: missing_file");
+  EXPECT_EQ(chain("wide"), "wide -> one < wide: does_not_fit");
+  EXPECT_EQ(chain("chain"),
+            "chain -> two < chain: load_failed < nosuch: missing_file < lost: missing_file"
+            " < down: backend_down");
+  EXPECT_EQ(chain("general"), "general -> one");
+  EXPECT_THAT(chain("big"), ::testing::StartsWith("model 'big' needs"))
+      << "a model named directly has no fallback";
+}
+
+TEST_F(LocalServiceTest, VaultGemmaIsTheLastFallbackUnlessDisabled) {
+  constexpr std::string_view json = R"({"domains": {"a": {"model_path": "gone.gguf"}}})";
+  make({}, json);
+  EXPECT_THAT(refusal("a"), ::testing::StartsWith("domain 'a': model_path: 'gone.gguf'"));
+  EXPECT_EQ(start("a")->decision().error().code, Code::kUnavailable) << "the name is known";
+  std::ofstream(root_ / "models" / "vaultgemma-1b.gguf") << "x";
+  EXPECT_EQ(chain("a"), "a -> vaultgemma-1b < a: missing_file");
+  Settings disabled;
+  disabled.vaultgemma_fallback = false;
+  make(disabled, json);
+  EXPECT_THAT(refusal("a"), ::testing::HasSubstr("; instead: 'vaultgemma-1b' (disabled: "));
+}
+
+TEST_F(LocalServiceTest, AFallbackAnswersAsTheDomainThatWasAsked) {
+  constexpr std::string_view json = R"({"default_domain": "other", "domains": {
+    "asked": {"model_path": "gone.gguf", "system_prompt": "Be the one asked.", "max_tokens": 5,
+              "context_length": 99},
+    "other": {"model_path": "one.gguf", "system_prompt": "Be another.", "max_tokens": 6,
+              "context_length": 1000}}})";
+  make({}, json);
+  GenerateRequest request;
+  request.input = ChatInput{{{{"role", "user"}, {"content", "hi"}}}, nullptr, {}, nullptr};
+  start("asked", request)->wait();
+  EXPECT_EQ(world_.last_request.max_tokens, 5u);
+  EXPECT_EQ(world_.last_request.context_length, 1000u) << "the context is the model's";
+  EXPECT_EQ(std::get<ChatInput>(world_.last_request.input).messages[0]["content"],
+            "Be the one asked.");
+}
+
+TEST_F(LocalServiceTest, ReloadingChangesWhatComesAfterItOnly) {
+  world_.models["one"].answers = false;
+  make();
+  const auto before = start("general");
+  ASSERT_TRUE(before->decision().ok());
+  auto config = parse_domain_config(R"({"domains": {"fresh": {"model_path": "two.gguf"}}})",
+                                    root_ / "domains.json", {},
+                                    [](std::string_view) { return std::nullopt; });
+  ASSERT_TRUE(config.ok());
+  service_->reload(std::move(*config));
+  EXPECT_EQ(decided("fresh"), "fresh|two|gguf|explicit");
+  EXPECT_EQ(start("general")->decision().error().code, Code::kNotFound);
+  EXPECT_EQ(service_->loaded().models[0].in_use, 1u) << "what runs goes on";
+  before->ticket.reset();
+  before->wait();
+}
+
+TEST_F(LocalServiceTest, PlanLoadUnloadByName) {
+  make();
+  std::promise<Result<LoadedEntry>> loaded;
+  service_->load("general", [&](auto entry) { loaded.set_value(std::move(entry)); });
+  EXPECT_EQ(loaded.get_future().get()->id, "one");
+  std::promise<Result<LoadPlan>> plan;
+  service_->plan("general", [&](auto made) { plan.set_value(std::move(made)); });
+  EXPECT_TRUE(plan.get_future().get()->loaded);
+  std::promise<Result<Unloaded>> unloaded;
+  service_->unload("general", [&](auto done) { unloaded.set_value(std::move(done)); });
+  EXPECT_EQ(unloaded.get_future().get()->bytes, 100u);
+  std::promise<Result<LoadPlan>> unknown;
+  service_->plan("nosuch", [&](auto made) { unknown.set_value(std::move(made)); });
+  EXPECT_EQ(unknown.get_future().get().error().code, Code::kNotFound);
 }
 
 TEST_F(LocalServiceTest, APathFromAClientStaysBelowTheRoots) {
@@ -227,7 +313,8 @@ TEST_F(LocalServiceTest, AModelThatGeneratesIsNotUnloadedForAnother) {
   make();
   const auto answer = start("one");
   ASSERT_TRUE(answer->decision().ok());
-  EXPECT_THAT(refusal("two"), ::testing::EndsWith("loaded: one 1 MiB (in use)"));
+  EXPECT_THAT(refusal("big"), ::testing::HasSubstr("needs 1 MiB, the budget is 1 MiB"));
+  EXPECT_EQ(chain("two"), "two -> one < two: timed_out");
   answer->ticket.reset();
   answer->wait();
   EXPECT_TRUE(start("two")->decision().ok());
@@ -340,8 +427,8 @@ TEST_F(LocalServiceTest, ListsDomainsFirstThenModels) {
                     (entry.loaded ? " loaded" : ""));
   EXPECT_THAT(lines, ElementsAre("general domain gguf", "0x3579-VectorAgent domain gguf",
                                  "two domain safetensors loaded", "remote domain hf-transformers",
-                                 "lost domain gguf", "wide domain gguf", "big model gguf",
-                                 "one model gguf"));
+                                 "lost domain gguf", "wide domain gguf", "down domain gguf",
+                                 "chain domain gguf", "big model gguf", "one model gguf"));
 }
 
 TEST_F(LocalServiceTest, TheDomainListServesBothKindsOfClient) {
@@ -349,7 +436,7 @@ TEST_F(LocalServiceTest, TheDomainListServesBothKindsOfClient) {
   const Json list = service_->domains();
   EXPECT_EQ(list["object"], "list");
   EXPECT_EQ(list["default_domain"], "general");
-  EXPECT_EQ(list["data"].size(), 6u);
+  EXPECT_EQ(list["data"].size(), 8u);
   EXPECT_EQ(list["data"][0]["id"], "general");
   EXPECT_EQ(list["data"][0]["max_tokens"], 7);
   EXPECT_EQ(list["data"][1]["config"]["agent_id"], "vector");

@@ -36,7 +36,7 @@ class ModelCacheTest : public ::testing::Test {
   std::future<Result<Lease>> ask(const ModelSource& what, std::stop_token stop = {}) {
     auto promise = std::make_shared<std::promise<Result<Lease>>>();
     auto future = promise->get_future();
-    cache_->acquire(what, std::move(stop),
+    cache_->acquire(what, {.stop = std::move(stop), .deadline = deadline_},
                     [promise](Result<Lease> lease) { promise->set_value(std::move(lease)); });
     return future;
   }
@@ -58,7 +58,8 @@ class ModelCacheTest : public ::testing::Test {
 
   FakeWorld world_;
   std::atomic<std::chrono::steady_clock::duration> clock_{std::chrono::hours(1)};
-  std::unique_ptr<ModelCache> cache_;  // last: it uses the others
+  std::optional<TimePoint> deadline_ = TimePoint();  // none of the clock: what fits now or never
+  std::unique_ptr<ModelCache> cache_;                // last: it uses the others
 };
 
 TEST_F(ModelCacheTest, AHundredRequestsLoadAModelOnce) {
@@ -115,7 +116,7 @@ TEST_F(ModelCacheTest, AModelInUseOrPinnedIsNeverUnloaded) {
   ASSERT_TRUE(used.ok());
   ASSERT_TRUE(ask(source("b", true)).get().ok());
   EXPECT_EQ(failure("c"),
-            "model 'c' needs 50 MiB for its weights alone, the budget is 200 MiB "
+            "no room in time: model 'c' needs 100 MiB, the budget is 200 MiB "
             "(MODEL_CACHE_MAX_MEMORY_MB); loaded: a 100 MiB (in use), b 100 MiB (pinned)");
   used = cancelled("dropped");  // the lease goes
   EXPECT_TRUE(get("c").ok());
@@ -202,6 +203,82 @@ TEST_F(ModelCacheTest, StoppingAnswersEveryoneWhoWaits) {
   EXPECT_EQ(queued.get().error().message, "the server is stopping");
 }
 
+TEST_F(ModelCacheTest, WhoWaitsForRoomGetsItWhenAnotherIsDone) {
+  make(150);
+  auto used = get("a");
+  ASSERT_TRUE(used.ok());
+  deadline_.reset();
+  auto waiting = ask(source("b"));
+  EXPECT_EQ(waiting.wait_for(std::chrono::milliseconds(20)), std::future_status::timeout);
+  EXPECT_TRUE(get("a").ok()) << "who needs no room is not held up";
+  used = cancelled("dropped");
+  EXPECT_TRUE(waiting.get().ok());
+  EXPECT_THAT(held(), ElementsAre("b"));
+}
+
+TEST_F(ModelCacheTest, AModelLeavesAfterItsTtl) {
+  make(1000);
+  ModelSource brief = source("a"), pinned = source("b", true);
+  brief.ttl_seconds = pinned.ttl_seconds = 5;
+  ASSERT_TRUE(ask(brief).get().ok());
+  ASSERT_TRUE(ask(pinned).get().ok());
+  advance(std::chrono::seconds(5));
+  ASSERT_TRUE(get("c").ok());  // the loader looks around when it is woken
+  EXPECT_THAT(held(), ElementsAre("b", "c"));
+  EXPECT_EQ(cache_->events().since(0)[4].reason, "not used for ttl_seconds (5)");
+}
+
+TEST_F(ModelCacheTest, APlanIsWhatThenHappens) {
+  make(250);
+  for (const char* name : {"a", "b"}) ASSERT_TRUE(get(name).ok());
+  size("c", 200);
+  std::promise<Result<LoadPlan>> planned;
+  cache_->plan(source("c"), [&](Result<LoadPlan> plan) { planned.set_value(std::move(plan)); });
+  const Result<LoadPlan> plan = planned.get_future().get();
+  ASSERT_TRUE(plan.ok());
+  EXPECT_THAT(held(), ElementsAre("a", "b")) << "a plan changes nothing";
+  EXPECT_TRUE(plan->fits);
+  EXPECT_FALSE(plan->loaded);
+  EXPECT_EQ(plan->bytes, 200u);
+  ASSERT_EQ(plan->evict.size(), 2u);
+  EXPECT_EQ(plan->evict[0].id, "a");
+  EXPECT_EQ(plan->evict[0].reason, "least recently used, makes room for 'c'");
+  ASSERT_TRUE(get("c").ok());
+  std::string types;
+  for (const ModelEvent& event : cache_->events().since(4))
+    types += event.type + " " + event.model + ";";
+  EXPECT_EQ(types, "load_started c;evicted a;evicted b;load_finished c;");
+}
+
+TEST_F(ModelCacheTest, UnloadTakesOutWhatIsIdleAndRefusesWhatIsInUse) {
+  make(1000);
+  const auto unload = [&](const char* name) {
+    std::promise<Result<uint64_t>> done;
+    cache_->unload(source(name).path, [&](Result<uint64_t> freed) { done.set_value(freed); });
+    return done.get_future().get();
+  };
+  auto lease = ask(source("a", true)).get();
+  EXPECT_EQ(unload("a").error().message, "model 'a' is in use");
+  lease = cancelled("dropped");
+  EXPECT_EQ(*unload("a"), 100u);
+  EXPECT_EQ(*unload("a"), 0u);
+  EXPECT_THAT(held(), IsEmpty());
+}
+
+TEST_F(ModelCacheTest, ALoadThatTakesMoreThanPredictedStaysWithinTheBudget) {
+  make(250);
+  {
+    const std::lock_guard lock(world_.mutex);
+    world_.models["greedy"].surprise = 40;
+    world_.models["worse"].surprise = 200;
+  }
+  ASSERT_TRUE(get("a").ok());
+  ASSERT_TRUE(get("greedy").ok());
+  EXPECT_EQ(cache_->loaded().bytes, 240u);
+  EXPECT_EQ(get("worse").error().code, Code::kExhausted);
+  EXPECT_LE(cache_->loaded().bytes, 250u);
+}
+
 // Random traces from many threads: the budget holds at every moment, as the fakes themselves count
 // it, and every lease is of the model that was asked for.
 TEST_F(ModelCacheTest, TheBudgetHoldsUnderManyThreads) {
@@ -214,7 +291,13 @@ TEST_F(ModelCacheTest, TheBudgetHoldsUnderManyThreads) {
       clients.emplace_back([&, seed] {
         std::mt19937 random(seed);
         for (int i = 0; i < 100; ++i) {
-          auto lease = get("m" + std::to_string(random() % 6));
+          const std::string name = "m" + std::to_string(random() % 6);
+          std::stop_source stop;
+          auto asked = ask(source(name), stop.get_token());
+          if (random() % 8 == 0) stop.request_stop();
+          if (random() % 8 == 0) cache_->unload(source(name).path, [](const auto&) {});
+          if (random() % 8 == 0) cache_->plan(source(name), [](const auto&) {});
+          auto lease = asked.get();
           (lease.ok() ? granted : refused) += 1;
           if (lease.ok()) {
             EXPECT_EQ(lease->backend().kind(), "gguf");

@@ -108,10 +108,28 @@ class EventTranslator {
   bool started_ = false;
 };
 
+// What the tokenizer of an opened model comes to, as measured: some hundred bytes for each token
+// and merge of a GGUF file, twice its JSON of a directory.
+uint64_t text_bytes(const formats::Checkpoint* checkpoint) {
+  constexpr uint64_t kBytesPerEntry = 96;
+  if (checkpoint == nullptr) return 0;
+  if (checkpoint->gguf() == nullptr) {
+    std::error_code none;
+    const uint64_t json = std::filesystem::file_size(checkpoint->path() / "tokenizer.json", none);
+    return none ? 0 : 2 * json;
+  }
+  uint64_t entries = 0;
+  for (const char* key : {"tokenizer.ggml.tokens", "tokenizer.ggml.merges"})
+    if (const auto list = checkpoint->gguf()->array(key); list.ok() && *list)
+      entries += (*list)->size();
+  return entries * kBytesPerEntry;
+}
+
 class NativeBackend final : public Backend {
  public:
   explicit NativeBackend(std::unique_ptr<engine::Engine> engine)
       : engine_(std::move(engine)),
+        text_bytes_(text_bytes(engine_->loaded().checkpoint.get())),
         prompts_(engine_->loaded().tokenizer, engine_->loaded().chat_template,
                  engine_->loaded().bos_text, engine_->loaded().eos_text) {}
 
@@ -119,7 +137,11 @@ class NativeBackend final : public Backend {
     const auto& checkpoint = engine_->loaded().checkpoint;
     return checkpoint ? checkpoint->format() : "native";
   }
-  [[nodiscard]] uint64_t memory_bytes() const override { return engine_->memory().total(); }
+  [[nodiscard]] engine::EngineMemory memory() const override {
+    engine::EngineMemory memory = engine_->memory();
+    memory.scratch_bytes += text_bytes_;
+    return memory;
+  }
   [[nodiscard]] uint32_t context_length() const override { return engine_->context_length(); }
 
   Result<Generation> generate(GenerateRequest request, GenerateSink sink) override {
@@ -157,57 +179,35 @@ class NativeBackend final : public Backend {
   }
 
   std::unique_ptr<engine::Engine> engine_;
+  const uint64_t text_bytes_;
   PromptBuilder prompts_;
-};
-
-class NativePrepared final : public PreparedModel {
- public:
-  // `model` is loaded as `load` says, but for its weights, when they are to be quantized: that
-  // takes memory, which start() may use first.
-  NativePrepared(engine::LoadedModel model, const models::ModelOptions& load,
-                 engine::EngineOptions options)
-      : model_(std::move(model)), load_(load), options_(std::move(options)) {
-    const models::ModelInfo& info = model_.model->info();
-    const uint64_t state = engine::Engine::predicted_state_bytes(*model_.model, options_);
-    // What create() would refuse needs nothing; it says itself what is wrong.
-    bytes_ = info.weights_mapped_bytes + info.weights_private_bytes +
-             (state == std::numeric_limits<uint64_t>::max() ? 0 : state);
-  }
-  [[nodiscard]] uint64_t bytes() const override { return bytes_; }
-  Result<std::unique_ptr<Backend>> start() override {
-    if (load_.predict_only) {
-      load_.predict_only = false;
-      LAI_TRY(model_.model, models::Model::load(model_.checkpoint, load_));
-    }
-    LAI_TRY(auto engine, engine::Engine::create(std::move(model_), options_));
-    return make_native_backend(std::move(engine));
-  }
-
- private:
-  engine::LoadedModel model_;
-  models::ModelOptions load_;
-  engine::EngineOptions options_;
-  uint64_t bytes_ = 0;
 };
 
 class NativeOpener final : public ModelOpener {
  public:
   explicit NativeOpener(models::Precision precision) : precision_(precision) {}
-  Result<uint64_t> weight_bytes(const ModelSource& source) override {
-    if (source.quantize == nullptr) return model_bytes_on_disk(source.path);
+
+  Result<engine::EngineMemory> predict(const ModelSource& source) override {
     LAI_TRY(formats::Checkpoint opened, formats::Checkpoint::open(source.path));
-    LAI_TRY(const auto model,
-            models::Model::load(std::make_shared<const formats::Checkpoint>(std::move(opened)),
-                                load_options(source)));
-    return model->info().weights_mapped_bytes + model->info().weights_private_bytes;
+    const auto checkpoint = std::make_shared<const formats::Checkpoint>(std::move(opened));
+    models::ModelOptions options = load_options(source);
+    if (models::Encoder::handles(*checkpoint)) return embedding_memory(source, options);
+    options.predict_only = true;
+    LAI_TRY(const auto model, models::Model::load(checkpoint, options));
+    engine::EngineMemory needed = engine::Engine::predicted_memory(*model, source.engine);
+    needed.scratch_bytes += text_bytes(checkpoint.get());
+    return needed;
   }
-  Result<std::unique_ptr<PreparedModel>> open(const ModelSource& source) override {
+
+  Result<std::unique_ptr<Backend>> load(const ModelSource& source,
+                                        const std::function<bool()>& wanted) override {
     const models::ModelOptions options = load_options(source);
     LAI_TRY(const formats::Checkpoint checkpoint, formats::Checkpoint::open(source.path));
-    if (models::Encoder::handles(checkpoint)) return prepare_embedding_model(source, options);
+    if (models::Encoder::handles(checkpoint)) return load_embedding_model(source, options);
     LAI_TRY(engine::LoadedModel model, engine::load_model(source.path, options));
-    return std::unique_ptr<PreparedModel>(
-        std::make_unique<NativePrepared>(std::move(model), options, source.engine));
+    if (!wanted()) return cancelled("model '" + source.name + "': nobody waits for it any more");
+    LAI_TRY(auto engine, engine::Engine::create(std::move(model), source.engine));
+    return make_native_backend(std::move(engine));
   }
 
  private:
@@ -217,7 +217,6 @@ class NativeOpener final : public ModelOpener {
     options.precision = precision_;
     options.quantize = source.quantize;
     options.threads = source.engine.threads;
-    options.predict_only = source.quantize != nullptr;
     return options;
   }
 

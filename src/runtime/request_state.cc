@@ -12,8 +12,8 @@ void RequestState::cancel() {
   // Dropped here, outside the lock: the engine may be delivering an event right now.
 }
 
-void RequestState::run(ModelCache::Lease lease, Resolution resolution, GenerateRequest request) {
-  if (cancelled()) return fail(localai::cancelled("the request was given up"));
+Status RequestState::run(ModelCache::Lease lease, Resolution resolution, GenerateRequest request) {
+  if (cancelled()) return localai::cancelled("the request was given up");
   Backend& backend = lease.backend();
   resolution.backend = backend.kind();
   {
@@ -23,7 +23,12 @@ void RequestState::run(ModelCache::Lease lease, Resolution resolution, GenerateR
   auto generation = backend.generate(
       std::move(request),
       [self = shared_from_this()](GenerateEvent event) { self->on_event(std::move(event)); });
-  if (!generation.ok()) return fail(std::move(generation.error()));
+  if (!generation.ok()) {
+    std::optional<ModelCache::Lease> unused;
+    const std::lock_guard lock(mutex_);
+    unused.swap(lease_);
+    return std::move(generation.error());
+  }
   {
     const std::lock_guard lock(mutex_);
     generation_ = std::move(*generation);
@@ -33,6 +38,7 @@ void RequestState::run(ModelCache::Lease lease, Resolution resolution, GenerateR
   on_ready_(std::move(resolution));
   on_ready_ = nullptr;
   deliver_pending();
+  return Ok{};
 }
 
 void RequestState::fail(Error error) {

@@ -23,8 +23,9 @@ class RequestState : public std::enable_shared_from_this<RequestState> {
   [[nodiscard]] bool cancelled() const { return stop_.stop_requested(); }
   void cancel();
 
-  // Hands the request to the leased model. On a worker thread, at most once.
-  void run(ModelCache::Lease lease, Resolution resolution, GenerateRequest request);
+  // Hands the request to the leased model, on a worker thread. With an error nothing was reported
+  // and the lease is back: another model may be tried, or fail() called.
+  Status run(ModelCache::Lease lease, Resolution resolution, GenerateRequest request);
   // Ends the request with an error: as the decision, or as an event when that was already reported.
   void fail(Error error);
 

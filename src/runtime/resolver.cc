@@ -69,15 +69,19 @@ ModelSource Resolver::source_for(const fs::path& path) const {
   source.engine = options_.engine;
   source.quantize = options_.quantize;
   uint32_t context = 0;
+  bool forever = false;  // a domain without ttl_seconds wants the file to stay
   for (size_t i = 0; i < config_.domains.size(); ++i) {
     if (domain_files_[i] != source.path) continue;
     const Domain& domain = config_.domains[i];
     context = std::max(context, domain.context_length.value_or(kDefaultContext));
     source.pin = source.pin || domain.pin;
     if (source.quantize == nullptr) source.quantize = domain.quantize;
+    forever = forever || domain.ttl_seconds == 0;
+    source.ttl_seconds = std::max(source.ttl_seconds, domain.ttl_seconds);
     if (!source.engine.kv_dtype && !domain.kv_cache_type.empty())
       source.engine.kv_dtype = domain.kv_cache_type == "f32" ? DType::kF32 : DType::kF16;
   }
+  if (forever) source.ttl_seconds = 0;
   if (source.engine.context_length == 0)
     source.engine.context_length = context == 0 ? kDefaultContext : context;
   return source;
@@ -106,6 +110,97 @@ Result<Target> Resolver::resolve(const std::string& name) const {
   target.resolution.model = target.source.name;
   target.resolution.backend = model_format(path);
   return target;
+}
+
+namespace {
+
+// Appends unless the same model, or the same unusable name, is there already.
+void append(Candidate candidate, Candidates& out) {
+  for (const Candidate& other : out.list) {
+    if (candidate.skip ? other.name == candidate.name
+                       : !other.skip && other.target.source.path == candidate.target.source.path)
+      return;
+  }
+  out.list.push_back(std::move(candidate));
+}
+
+void skip(Candidate& candidate, std::string reason, Error error) {
+  candidate.skip = SkippedCandidate{candidate.name, std::move(reason), error.message};
+  candidate.error = std::move(error);
+}
+
+}  // namespace
+
+void Resolver::add_domain(const Domain& domain, Candidates& out) const {
+  Candidate candidate;
+  candidate.name = domain.id;
+  candidate.target.domain = &domain;
+  if (auto target = resolve(domain.id); target.ok())
+    candidate.target = std::move(*target);
+  else
+    skip(candidate, target.error().code == Code::kUnsupported ? "backend_down" : "missing_file",
+         std::move(target.error()));
+  append(std::move(candidate), out);
+}
+
+// A name of fallback_model or fallback_models.
+void Resolver::add_named(const std::string& name, Candidates& out) const {
+  if (const Domain* domain = find_domain(name)) return add_domain(*domain, out);
+  Candidate candidate;
+  candidate.name = name;
+  const auto off = std::find_if(config_.disabled.begin(), config_.disabled.end(),
+                                [&](const DisabledDomain& domain) { return domain.id == name; });
+  if (off != config_.disabled.end())
+    skip(candidate, "disabled",
+         unavailable("domain '" + name + "': the variable " + off->variable + " is not set"));
+  else if (auto target = resolve(name); target.ok())
+    candidate.target = std::move(*target);
+  else
+    skip(candidate, "missing_file", std::move(target.error()));
+  append(std::move(candidate), out);
+}
+
+// The domain of that name, else the first model whose name begins so; nothing when neither is here.
+void Resolver::add_vaultgemma(Candidates& out) const {
+  constexpr std::string_view kName = "vaultgemma";
+  std::string name(kName);
+  if (config_.find(kName) == nullptr) {
+    const std::vector<ModelFile> files = catalog_.scan();
+    const auto file = std::find_if(files.begin(), files.end(), [&](const ModelFile& model) {
+      return model.name.starts_with(kName);
+    });
+    if (file == files.end()) return;
+    name = file->name;
+  }
+  if (options_.vaultgemma_fallback) return add_named(name, out);
+  Candidate candidate;
+  candidate.name = name;
+  skip(candidate, "disabled", unavailable("'" + name + "': DISABLE_VAULTGEMMA_FALLBACK is set"));
+  append(std::move(candidate), out);
+}
+
+Result<Candidates> Resolver::candidates(const std::string& name) const {
+  const bool route = name.empty() || name == "auto";
+  if (route && config_.default_domain.empty())
+    return not_found("no model was named, and no domain is configured to answer by default");
+  Candidates out;
+  out.route = route ? "default" : "explicit";
+  out.domain = find_domain(route ? config_.default_domain : name);
+  if (out.domain == nullptr) {
+    Candidate candidate;
+    candidate.name = name;
+    LAI_TRY(candidate.target, resolve(name));
+    out.list.push_back(std::move(candidate));
+    return out;
+  }
+  add_domain(*out.domain, out);
+  for (const std::string& fallback : out.domain->fallbacks) add_named(fallback, out);
+  if (const Domain* general = config_.find(config_.default_domain)) {
+    add_domain(*general, out);
+    for (const std::string& fallback : general->fallbacks) add_named(fallback, out);
+  }
+  add_vaultgemma(out);
+  return out;
 }
 
 }  // namespace localai::runtime

@@ -21,10 +21,27 @@ struct Target {
   Resolution resolution;
 };
 
+// A model that may answer for a domain.
+struct Candidate {
+  std::string name;  // as the config calls it
+  Target target;     // `domain` is the candidate's own; null: a model named directly
+  std::optional<SkippedCandidate> skip;  // set: it cannot answer, and why
+  Error error{Code::kInternal, ""};      // the same as an error
+};
+
+// Who may answer a request, in order.
+struct Candidates {
+  const Domain* domain = nullptr;  // that was asked; null: a model was named directly, and there is
+                                   // no fallback
+  std::string route;               // as in Resolution
+  std::vector<Candidate> list;     // never empty; none twice
+};
+
 struct ResolverOptions {
   std::filesystem::path models_dir = "models";
   engine::EngineOptions engine;  // context_length 0: by the domains, else 2048
   const models::QuantizationType* quantize = nullptr;  // of every model; null: by the domains
+  bool vaultgemma_fallback = true;  // VaultGemma is the last fallback of every domain
   bool any_path = false;  // the command line may name any path; a client only what is below the
                           // config's folder, the working directory or the models directory
 };
@@ -38,6 +55,10 @@ class Resolver {
   // "" and "auto" are the default domain. Errors: kNotFound (unknown name; a domain's file is not
   // there), kUnsupported (the domain asks for what this build has not).
   [[nodiscard]] Result<Target> resolve(const std::string& name) const;
+  // The same with everything that may take its place: the domain's model, its fallbacks, the
+  // default domain, its fallbacks, VaultGemma. Errors: kNotFound (unknown name; a model named
+  // directly is not there).
+  [[nodiscard]] Result<Candidates> candidates(const std::string& name) const;
   // The domain part of the look-up alone; null when no domain has that name.
   [[nodiscard]] const Domain* find_domain(const std::string& name) const;
   // Where a domain's weights are. Errors: kNotFound.
@@ -47,6 +68,9 @@ class Resolver {
   [[nodiscard]] const ModelCatalog& catalog() const { return catalog_; }
 
  private:
+  void add_domain(const Domain& domain, Candidates& out) const;
+  void add_named(const std::string& name, Candidates& out) const;
+  void add_vaultgemma(Candidates& out) const;
   [[nodiscard]] Result<std::filesystem::path> find_model(const std::string& name) const;
   [[nodiscard]] ModelSource source_for(const std::filesystem::path& path) const;
 

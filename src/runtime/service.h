@@ -9,17 +9,28 @@
 
 #include "base/json.h"
 #include "runtime/backend.h"
+#include "runtime/cache_plan.h"
+#include "runtime/model_events.h"
 
 namespace localai::runtime {
+
+// A model that was to answer before another one did, and why it could not.
+struct SkippedCandidate {
+  std::string name;     // of the domain or model, as the config calls it
+  std::string reason;   // "missing_file", "does_not_fit", "load_failed", "backend_down",
+                        // "timed_out", "disabled"
+  std::string message;  // the same in full
+};
 
 // Which model answers a request, and why. Goes into the x-localai-* headers and the `localai`
 // object of every answer.
 struct Resolution {
-  std::string domain;     // id; "" when a model was named directly
-  std::string model;      // name of the model that answers
-  std::string backend;    // "gguf", "safetensors"
-  std::string route;      // "explicit", "default"
-  bool fallback = false;  // another model than the domain's own answers
+  std::string domain;                          // id; "" when a model was named directly
+  std::string model;                           // name of the model that answers
+  std::string backend;                         // "gguf", "safetensors"
+  std::string route;                           // "explicit", "default"
+  bool fallback = false;                       // another model than the domain's own answers
+  std::vector<SkippedCandidate> skipped = {};  // those before it, in order
 };
 
 struct ModelEntry {  // one line of /v1/models and of `localai list`
@@ -36,16 +47,24 @@ struct LoadedEntry {  // one line of /v1/models/loaded and of `localai ps`
   uint32_t in_use = 0;
   bool pinned = false;
   double last_used_unix = 0;
+  uint64_t predicted_bytes = 0;
+  engine::EngineMemory memory;  // as it is now; `bytes` is what it may come to
 };
 struct LoadedModels {
   std::vector<LoadedEntry> models;
   uint64_t bytes = 0, budget_bytes = 0;
 };
 
+struct Unloaded {
+  std::string model;
+  uint64_t bytes = 0;  // freed; 0: it was not loaded
+};
+
 // Called exactly once, from a worker thread and before the first event: the decision, or why there
-// is none (kNotFound: unknown model; kExhausted: does not fit the budget; kUnsupported: the
-// domain's backend is not in this build; kInvalidArgument: bad input, too long a prompt;
-// kCancelled: dropped before; load errors).
+// is none (kNotFound: unknown model; kExhausted: does not fit the budget; kUnavailable: no
+// candidate of a domain could answer, or no room in time; kUnsupported: the domain's backend is not
+// in this build; kInvalidArgument: bad input, too long a prompt; kCancelled: dropped before; load
+// errors).
 using ReadySink = std::function<void(Result<Resolution>)>;
 
 struct EmbeddingAnswer {
@@ -76,6 +95,17 @@ class Service {
 
   [[nodiscard]] virtual std::vector<ModelEntry> models() const = 0;  // domains first, then models
   [[nodiscard]] virtual LoadedModels loaded() const = 0;
+  // What load() would do now; changes nothing. These three return at once and call their sink once,
+  // from some thread. A domain means its own model. Errors: kNotFound, and those of a load.
+  virtual void plan(std::string model, std::function<void(Result<LoadPlan>)> sink) = 0;
+  // Brings a model into memory; the sink gets its entry once it is there.
+  virtual void load(std::string model, std::function<void(Result<LoadedEntry>)> sink) = 0;
+  // Takes it out. Errors: kUnavailable (in use) too.
+  virtual void unload(std::string model, std::function<void(Result<Unloaded>)> sink) = 0;
+  // Tells `watcher` what happened to models after the event `after`, and what happens until the
+  // result is dropped. See EventLog::watch().
+  [[nodiscard]] virtual std::shared_ptr<EventLog::Watch> watch_events(
+      uint64_t after, EventLog::Watcher watcher) = 0;
   // Shape of GET /v1/domains, and of one domain (kNotFound).
   [[nodiscard]] virtual Json domains() const = 0;
   [[nodiscard]] virtual Result<Json> domain(const std::string& id) const = 0;

@@ -57,6 +57,8 @@ const std::vector<VariableSpec>& known_variables() {
       {"DOMAIN_CONFIG_PATH", "the config file when --config names none"},
       {"ENABLE_LAZY_LOADING", "models load on first use; 0 loads every domain's model at start"},
       {"MODEL_CACHE_MAX_MEMORY_MB", "hard budget of all loaded models together, in MiB"},
+      {"MODEL_CACHE_WAIT_SECONDS", "how long a request waits for room in that budget"},
+      {"DISABLE_VAULTGEMMA_FALLBACK", "1: VaultGemma is not the last fallback of every domain"},
       {"PRELOAD_MODELS", "names, separated by commas, that load at start"},
       {"GGUF_ENABLE", "1: a domain that names no backend is a GGUF file"},
       {"TRANSFORMERS_BASE_URL", "set: a domain that names no backend uses hf-transformers"},
@@ -77,6 +79,11 @@ Result<Settings> read_settings(const Environment& environment) {
             number_variable<uint64_t>("MODEL_CACHE_MAX_MEMORY_MB", *budget, 1, uint64_t{1} << 32));
     settings.cache_bytes_max = mib << 20;
   }
+  if (const auto wait = environment("MODEL_CACHE_WAIT_SECONDS"); wait && !wait->empty()) {
+    LAI_TRY(settings.cache_wait_seconds,
+            number_variable<uint32_t>("MODEL_CACHE_WAIT_SECONDS", *wait, 0, 86400));
+  }
+  settings.vaultgemma_fallback = !is_truthy(environment("DISABLE_VAULTGEMMA_FALLBACK"));
   if (const auto layers = environment("GGUF_GPU_LAYERS"); layers && !layers->empty()) {
     LAI_TRY(settings.gpu_layers, number_variable<int32_t>("GGUF_GPU_LAYERS", *layers, -1, 100000));
   }

@@ -22,7 +22,9 @@ bool is_truthy(const std::optional<std::string>& value);
 struct Settings {
   bool lazy_loading = true;                         // ENABLE_LAZY_LOADING
   uint64_t cache_bytes_max = uint64_t{8192} << 20;  // MODEL_CACHE_MAX_MEMORY_MB
+  uint32_t cache_wait_seconds = 30;                 // MODEL_CACHE_WAIT_SECONDS
   std::vector<std::string> preload;                 // PRELOAD_MODELS, a comma list of names
+  bool vaultgemma_fallback = true;                  // not DISABLE_VAULTGEMMA_FALLBACK
   bool gguf_enable = false;                         // GGUF_ENABLE
   std::string transformers_base_url;                // TRANSFORMERS_BASE_URL
   std::string config_path;                          // DOMAIN_CONFIG_PATH; "" when not set

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "net/guard.h"
+#include "server/api_call.h"
 #include "server/embedding_session.h"
 #include "server/generation_request.h"
 #include "server/generation_session.h"
@@ -17,13 +18,6 @@ int64_t now_unix() {
   return std::chrono::duration_cast<std::chrono::seconds>(
              std::chrono::system_clock::now().time_since_epoch())
       .count();
-}
-
-net::Response json_response(const Json& body, int status = 200) {
-  net::Response response;
-  response.status = status;
-  response.body = dump_json(body);
-  return response;
 }
 
 net::Response text_response(std::string body) {
@@ -53,13 +47,12 @@ Json model_json(const runtime::ModelEntry& entry, int64_t created_unix) {
 
 }  // namespace
 
-struct Api::Call {
-  net::Request request;
-  std::string id;  // what stands for "{id}" in the pattern, decoded
-  std::shared_ptr<net::Sink> sink;
-
-  void fail(const ApiError& error) const { sink->respond(error_response(error)); }
-};
+net::Response json_response(const Json& body, int status) {
+  net::Response response;
+  response.status = status;
+  response.body = dump_json(body);
+  return response;
+}
 
 // "{id}" stands for one or more characters of the path, slashes included.
 struct Api::Route {
@@ -90,10 +83,19 @@ const std::vector<Api::Route>& Api::routes() {
       {"GET", "/readyz", &Api::ready},
       {"GET", "/v1/models", &Api::list_models},
       {"GET", "/v1/models/loaded", &Api::loaded_models},
+      {"GET", "/v1/models/events", &Api::model_events},
+      {"POST", "/v1/models/plan", &Api::plan_model},
+      {"POST", "/v1/models/load", &Api::load_model},
+      {"POST", "/v1/models/unload", &Api::unload_model},
       {"GET", "/v1/models/{id}", &Api::get_model},
       {"GET", "/v1/domains", &Api::list_domains},
       {"POST", "/v1/domains/{id}/chat/completions", &Api::domain_chat},
       {"GET", "/v1/domains/{id}", &Api::get_domain},
+      {"GET", "/v1/domain-registry", &Api::domain_registry},
+      {"GET", "/v1/agent-catalog", &Api::agent_catalog},
+      {"GET", "/v2/models", &Api::v2_models},
+      {"GET", "/v2/health", &Api::v2_health},
+      {"POST", "/v2/chat/completions", &Api::v2_chat},
       {"POST", "/v1/chat/completions", &Api::chat},
       {"POST", "/v1/completions", &Api::complete},
       {"POST", "/v1/embeddings", &Api::embed},
@@ -135,10 +137,10 @@ void Api::handle(net::Request request, std::shared_ptr<net::Sink> sink) const {
 }
 
 void Api::index(Call& call) const {
-  call.sink->respond(text_response("localai " + options_.version +
-                                   "\n\nPOST /v1/chat/completions, /v1/completions, "
-                                   "/v1/embeddings\nGET  /v1/models, /v1/models/loaded, "
-                                   "/v1/domains, /health\n"));
+  call.sink->respond(text_response(
+      "localai " + options_.version +
+      "\n\nPOST /v1/chat/completions, /v1/completions, /v1/embeddings\nGET  /v1/models, "
+      "/v1/models/loaded, /v1/models/events, /v1/domains, /health\n"));
 }
 
 void Api::health(Call& call) const {
@@ -169,23 +171,6 @@ void Api::get_model(Call& call) const {
   call.fail(no_such_model(call.id));
 }
 
-void Api::loaded_models(Call& call) const {
-  const runtime::LoadedModels loaded = service_.loaded();
-  Json data = Json::array();
-  for (const runtime::LoadedEntry& entry : loaded.models)
-    data.push_back({{"id", entry.id},
-                    {"path", entry.path},
-                    {"backend", entry.backend},
-                    {"bytes", entry.bytes},
-                    {"in_use", entry.in_use},
-                    {"pinned", entry.pinned},
-                    {"last_used", entry.last_used_unix}});
-  call.sink->respond(json_response({{"object", "list"},
-                                    {"data", std::move(data)},
-                                    {"bytes", loaded.bytes},
-                                    {"budget_bytes", loaded.budget_bytes}}));
-}
-
 void Api::list_domains(Call& call) const { call.sink->respond(json_response(service_.domains())); }
 
 void Api::get_domain(Call& call) const {
@@ -194,35 +179,32 @@ void Api::get_domain(Call& call) const {
   call.sink->respond(json_response(*domain));
 }
 
-void Api::chat(Call& call) const {
-  ParsedRequest parsed = parse_chat_request(call.request.body);
+void Api::generate(Call& call, ParsedRequest parsed, bool chat, const std::string& domain) const {
   if (const auto* error = std::get_if<ApiError>(&parsed)) return call.fail(*error);
   auto& request = std::get<GenerationRequest>(parsed);
-  auto renderer = make_chat_renderer(request.generate.logprobs);
+  if (!domain.empty()) {
+    if (!request.model.empty() && request.model != "auto" && request.model != domain)
+      return call.fail(bad_field("model", "differs from the domain '" + domain + "' of the path",
+                                 "invalid_value"));
+    request.model = domain;
+  }
+  request.progress = call.request.header("x-localai-progress") == "1";
+  auto renderer = chat ? make_chat_renderer(request.generate.logprobs)
+                       : make_completion_renderer(request.generate.logprobs);
   GenerationSession::start(service_, std::move(request), std::move(renderer), call.sink);
 }
+
+void Api::chat(Call& call) const { generate(call, parse_chat_request(call.request.body), true); }
 
 // As chat, but the path names the domain. `model` may be left out, or repeat it.
 void Api::domain_chat(Call& call) const {
   const Result<Json> domain = service_.domain(call.id);
   if (!domain.ok()) return call.fail(from_error(domain.error()));
-  ParsedRequest parsed = parse_chat_request(call.request.body);
-  if (const auto* error = std::get_if<ApiError>(&parsed)) return call.fail(*error);
-  auto& request = std::get<GenerationRequest>(parsed);
-  if (!request.model.empty() && request.model != "auto" && request.model != call.id)
-    return call.fail(bad_field("model", "differs from the domain '" + call.id + "' of the path",
-                               "invalid_value"));
-  request.model = call.id;
-  auto renderer = make_chat_renderer(request.generate.logprobs);
-  GenerationSession::start(service_, std::move(request), std::move(renderer), call.sink);
+  generate(call, parse_chat_request(call.request.body), true, call.id);
 }
 
 void Api::complete(Call& call) const {
-  ParsedRequest parsed = parse_completion_request(call.request.body);
-  if (const auto* error = std::get_if<ApiError>(&parsed)) return call.fail(*error);
-  auto& request = std::get<GenerationRequest>(parsed);
-  auto renderer = make_completion_renderer(request.generate.logprobs);
-  GenerationSession::start(service_, std::move(request), std::move(renderer), call.sink);
+  generate(call, parse_completion_request(call.request.body), false);
 }
 
 void Api::embed(Call& call) const {

@@ -9,6 +9,7 @@
 #include "net/http.h"
 #include "runtime/service.h"
 #include "server/api_error.h"
+#include "server/generation_request.h"
 
 namespace localai::server {
 
@@ -37,13 +38,24 @@ class Api {
   void ready(Call& call) const;
   void list_models(Call& call) const;
   void get_model(Call& call) const;
-  void loaded_models(Call& call) const;
+  void loaded_models(Call& call) const;  // these five: api_models.cc
+  void model_events(Call& call) const;
+  void plan_model(Call& call) const;
+  void load_model(Call& call) const;
+  void unload_model(Call& call) const;
+  void domain_registry(Call& call) const;  // these five: api_v2.cc
+  void agent_catalog(Call& call) const;
+  void v2_models(Call& call) const;
+  void v2_health(Call& call) const;
+  void v2_chat(Call& call) const;
   void list_domains(Call& call) const;
   void get_domain(Call& call) const;
   void chat(Call& call) const;
   void domain_chat(Call& call) const;
   void complete(Call& call) const;
   void embed(Call& call) const;
+  // `domain`: named by the path; "": the request names its model.
+  void generate(Call& call, ParsedRequest parsed, bool chat, const std::string& domain = "") const;
 
   runtime::Service& service_;
   const ApiOptions options_;

@@ -15,6 +15,7 @@ struct GenerationRequest {
   std::string model;  // "": the default domain
   bool stream = false;
   bool include_usage = false;  // of stream_options
+  bool progress = false;       // x-localai-progress: a stream begins before its model is ready
   runtime::GenerateRequest generate;
 };
 using ParsedRequest = std::variant<GenerationRequest, ApiError>;

@@ -37,6 +37,12 @@ void GenerationSession::start(runtime::Service& service, GenerationRequest reque
   // Until the exchange ends, its callbacks keep the session, and the session keeps the sink.
   session->sink_->on_end([session](net::EndReason) { session->on_end(); });
   session->sink_->on_writable([session] { session->on_writable(); });
+  if (request.stream && request.progress) {
+    session->begin({});
+    request.generate.progress = [weak = std::weak_ptr(session)](const std::string& line) {
+      if (const auto self = weak.lock()) self->on_progress(line);
+    };
+  }
   session->hold(service.start(
       std::move(request.model), std::move(request.generate),
       [session](Result<runtime::Resolution> resolution) {
@@ -83,6 +89,15 @@ void GenerationSession::on_writable() {
   if (!done_) flush();
 }
 
+// A comment line: clients of event streams skip it.
+void GenerationSession::on_progress(const std::string& line) {
+  std::string comment = ": " + line;
+  for (char& c : comment)
+    if (static_cast<unsigned char>(c) < ' ') c = ' ';
+  const std::lock_guard lock(mutex_);
+  if (!done_ && !opened_) sink_->write(comment + "\n\n");
+}
+
 // Before the first byte a failure is a status; in an open stream it is a last event.
 void GenerationSession::fail(const Error& error) {
   if (done_) return;
@@ -99,10 +114,16 @@ void GenerationSession::fail(const Error& error) {
   sink_->respond(std::move(response));
 }
 
-void GenerationSession::open_stream() {
-  if (!stream_ || open_) return;
+void GenerationSession::begin(net::Headers headers) {
+  if (open_) return;
   open_ = true;
-  sink_->begin_stream(resolution_headers(head_.resolution));
+  sink_->begin_stream(std::move(headers));
+}
+
+void GenerationSession::open_stream() {
+  if (!stream_ || opened_) return;
+  begin(resolution_headers(head_.resolution));
+  opened_ = true;
   send(renderer_->opening(head_));
 }
 

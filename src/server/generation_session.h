@@ -28,9 +28,11 @@ class GenerationSession : public std::enable_shared_from_this<GenerationSession>
   void on_ready(Result<runtime::Resolution> resolution);
   void on_event(runtime::GenerateEvent event);
   void on_writable();
+  void on_progress(const std::string& line);
 
   // These are called with mutex_ held, so that what the client reads has the order of the events.
   void fail(const Error& error);
+  void begin(net::Headers headers);
   void open_stream();
   void add(runtime::TokenDelta delta);
   void flush();
@@ -46,7 +48,9 @@ class GenerationSession : public std::enable_shared_from_this<GenerationSession>
   AnswerHead head_;
   Piece pending_;            // not sent yet: all of a whole answer, or what a full buffer held back
   size_t token_offset_ = 0;  // characters of all tokens seen
-  bool ended_ = false, open_ = false, done_ = false;
+  bool ended_ = false, done_ = false;
+  bool open_ = false;    // the stream has begun: failures are events
+  bool opened_ = false;  // its first chunk is sent
 };
 
 // 24 random characters for ids of answers; unique, not secret.

@@ -176,19 +176,29 @@ std::unique_ptr<Renderer> make_completion_renderer(bool logprobs) {
 }
 
 net::Headers resolution_headers(const runtime::Resolution& resolution) {
-  return {{"x-localai-domain", resolution.domain},
-          {"x-localai-model", resolution.model},
-          {"x-localai-backend", resolution.backend},
-          {"x-localai-route", resolution.route},
-          {"x-localai-fallback", resolution.fallback ? "true" : "false"}};
+  net::Headers headers = {{"x-localai-domain", resolution.domain},
+                          {"x-localai-model", resolution.model},
+                          {"x-localai-backend", resolution.backend},
+                          {"x-localai-route", resolution.route},
+                          {"x-localai-fallback", resolution.fallback ? "true" : "false"}};
+  if (!resolution.skipped.empty())
+    headers.push_back({"x-localai-fallback-reason", resolution.skipped.front().reason});
+  return headers;
 }
 
 Json resolution_json(const runtime::Resolution& resolution) {
-  return {{"domain", resolution.domain},
-          {"model", resolution.model},
-          {"backend", resolution.backend},
-          {"route", resolution.route},
-          {"fallback", resolution.fallback}};
+  Json out = {{"domain", resolution.domain},
+              {"model", resolution.model},
+              {"backend", resolution.backend},
+              {"route", resolution.route},
+              {"fallback", resolution.fallback}};
+  if (resolution.skipped.empty()) return out;
+  out["fallback_reason"] = resolution.skipped.front().reason;
+  out["skipped"] = Json::array();
+  for (const runtime::SkippedCandidate& skip : resolution.skipped)
+    out["skipped"].push_back(
+        {{"name", skip.name}, {"reason", skip.reason}, {"message", skip.message}});
+  return out;
 }
 
 size_t count_characters(std::string_view text) {

@@ -67,10 +67,33 @@ class FakeService final : public runtime::Service {
     return {{"general", "domain", "gguf", "", 5, true}, {"org/m", "model", "gguf", "m.gguf", 7}};
   }
   [[nodiscard]] runtime::LoadedModels loaded() const override {
-    return {{{"m", "m.gguf", "gguf", 7, 1, true, 1.5}}, 7, 100};
+    return {{{"m", "m.gguf", "gguf", 7, 1, true, 1.5, 6, {4, 1, 1, 0}}}, 7, 100};
+  }
+  void plan(std::string model, std::function<void(Result<runtime::LoadPlan>)> sink) override {
+    if (model == "missing") return sink(not_found("model 'missing': no such model"));
+    runtime::LoadPlan plan;
+    plan.model = std::move(model);
+    plan.bytes = 9;
+    plan.evict = {{"m.gguf", "m", 7, "least recently used"}};
+    plan.fits = true;
+    plan.eta_ms = 2.5;
+    sink(std::move(plan));
+  }
+  void load(std::string model, std::function<void(Result<runtime::LoadedEntry>)> sink) override {
+    if (model == "full") return sink(exhausted("it does not fit"));
+    sink(loaded().models[0]);
+  }
+  void unload(std::string model, std::function<void(Result<runtime::Unloaded>)> sink) override {
+    sink(runtime::Unloaded{std::move(model), 7});
+  }
+  std::shared_ptr<runtime::EventLog::Watch> watch_events(
+      uint64_t after, runtime::EventLog::Watcher watcher) override {
+    return events.watch(after, std::move(watcher));
   }
   [[nodiscard]] Json domains() const override {
-    return {{"object", "list"}, {"data", Json::array({{{"id", "general"}}})}};
+    return {{"object", "list"},
+            {"data", Json::array({{{"id", "general"}}})},
+            {"domains", {{"general", {{"config", {{"model_path", "m.gguf"}}}}}}}};
   }
   [[nodiscard]] Result<Json> domain(const std::string& id) const override {
     if (id != "general") return not_found("the domain '" + id + "' does not exist");
@@ -78,6 +101,7 @@ class FakeService final : public runtime::Service {
   }
 
   std::atomic<int> running{0};
+  runtime::EventLog events;
 
  private:
   struct Ticket final : engine::Ticket {
@@ -96,6 +120,13 @@ class FakeService final : public runtime::Service {
     if (model == "long")
       return on_ready(context_length("prompt has 3000 tokens, the context is 2048"));
     if (model == "full") return on_ready(exhausted("512 requests wait already"));
+    if (request.progress) request.progress("loading\nmodel");
+    if (model == "fallback") {
+      runtime::Resolution other{"general", "m", "gguf", "explicit", true};
+      other.skipped = {{"first", "does_not_fit", "first needs 5 MiB"}};
+      on_ready(other);
+      return sink(runtime::Finished{engine::FinishReason::kStop, {3, 0, 0}, {}});
+    }
     on_ready(runtime::Resolution{"general", "m\xc3\xa9", "gguf", "explicit", false});
     if (model == "early") return sink(runtime::Failed{{Code::kCorrupt, "broken weights"}});
     sink(runtime::Started{3});
@@ -179,7 +210,9 @@ class ApiTest : public ::testing::Test {
     request.method = std::move(method);
     request.path = std::move(path);
     request.body = std::move(body);
-    if (request.method == "POST") request.headers = {{"content-type", "application/json"}};
+    request.query = query_;
+    request.headers = headers_;
+    if (request.method == "POST") request.headers.push_back({"content-type", "application/json"});
     const auto sink = std::make_shared<RecordingSink>();
     sink->writable_ = writable;
     api_.handle(std::move(request), sink);
@@ -206,6 +239,8 @@ class ApiTest : public ::testing::Test {
   FakeService service_;
   Api api_{service_, {"1.2.3", [] { return false; }}};
   int writes_ = 0;
+  std::string query_;
+  net::Headers headers_;
 };
 
 const std::string kLocalai =
@@ -325,7 +360,9 @@ TEST_F(ApiTest, ModelsAndDomains) {
     EXPECT_THAT(ask("GET", path).body, StartsWith("{\"id\":\"org/m\"")) << path;
   EXPECT_THAT(ask("GET", "/v1/models/loaded").body,
               EndsWith("{\"id\":\"m\",\"path\":\"m.gguf\",\"backend\":\"gguf\",\"bytes\":7,"
-                       "\"in_use\":1,\"pinned\":true,\"last_used\":1.5}],\"bytes\":7,"
+                       "\"in_use\":1,\"pinned\":true,\"last_used\":1.5,\"predicted_bytes\":6,"
+                       "\"memory\":{\"weights_mapped_bytes\":4,\"weights_private_bytes\":1,"
+                       "\"kv_bytes\":1,\"scratch_bytes\":0}}],\"bytes\":7,"
                        "\"budget_bytes\":100}"));
   EXPECT_EQ(ask("GET", "/v1/domains/general").body, "{\"id\":\"general\"}");
   EXPECT_THAT(ask("GET", "/v1/domains").body, StartsWith("{\"object\":\"list\""));
@@ -336,6 +373,77 @@ TEST_F(ApiTest, ModelsAndDomains) {
   EXPECT_EQ(ask("POST", "/v1/domains/x/chat/completions", chat_with("")).status, 404);
   for (const char* path : {"/v1/models/none", "/v1/domains/none", "/v1/models/..%2f..%2fetc"})
     EXPECT_THAT(ask("GET", path).body, HasSubstr("\"code\":\"model_not_found\"")) << path;
+}
+
+TEST_F(ApiTest, AFallbackSaysWhoWasSkippedAndWhy) {
+  const net::Response response = chat(R"("model":"fallback")");
+  EXPECT_THAT(response.body,
+              HasSubstr(R"("fallback":true,"fallback_reason":"does_not_fit","skipped":[{"name":)"
+                        R"("first","reason":"does_not_fit","message":"first needs 5 MiB"}]})"));
+  EXPECT_EQ(response.headers[5].name + "=" + response.headers[5].value,
+            "x-localai-fallback-reason=does_not_fit");
+}
+
+TEST_F(ApiTest, AStreamThatAsksForProgressBeginsAtOnce) {
+  headers_ = {{"x-localai-progress", "1"}};
+  const net::Response response = chat(R"("stream":true)");
+  EXPECT_THAT(response.body, StartsWith(": loading model\n\ndata: {"));
+  EXPECT_THAT(response.body, HasSubstr(kLocalai));
+  EXPECT_TRUE(response.headers.empty());
+  const net::Response failed = chat(R"("stream":true,"model":"missing")");
+  EXPECT_EQ(failed.status, 200);
+  EXPECT_THAT(failed.body, HasSubstr("\"code\":\"model_not_found\""));
+  EXPECT_EQ(chat(R"("model":"missing")").status, 404) << "a whole answer has a status";
+}
+
+TEST_F(ApiTest, PlanLoadAndUnload) {
+  EXPECT_EQ(ask("POST", "/v1/models/plan", R"({"model":"x"})").body,
+            R"({"model":"x","load":"x","bytes":9,"evict":[{"id":"m","bytes":7,)"
+            R"("reason":"least recently used"}],"fits":true,"wait_ms":0.0,"eta_ms":2.5,)"
+            R"("reason":null})");
+  EXPECT_EQ(ask("POST", "/v1/models/plan", R"({"model":"missing"})").status, 404);
+  EXPECT_THAT(ask("POST", "/v1/models/load", R"({"model":"m"})").body,
+              EndsWith(R"("loaded":true})"));
+  EXPECT_EQ(ask("POST", "/v1/models/load", R"({"model":"full"})").status, 503);
+  EXPECT_EQ(ask("POST", "/v1/models/unload", R"({"model":"m"})").body,
+            R"({"id":"m","unloaded":true,"bytes":7})");
+  for (const char* body :
+       {"", "[]", "{}", R"({"model":""})", R"({"model":1})", R"({"model":"m","keep":1})"})
+    EXPECT_EQ(ask("POST", "/v1/models/unload", body).status, 400) << body;
+}
+
+TEST_F(ApiTest, TheEventLogIsAStream) {
+  service_.events.add({.type = "load_failed", .model = "a", .reason = "broken"});
+  service_.events.add(
+      {.type = "load_started", .model = "b", .bytes = 9, .evict = {{"", "a", 7, "oldest"}}});
+  query_ = "follow=false";
+  const std::string all = ask("GET", "/v1/models/events").body;
+  EXPECT_THAT(all, StartsWith("id: 1\ndata: {\"id\":1,"));
+  EXPECT_THAT(all, HasSubstr("\"bytes\":0,\"reason\":\"broken\"}\n\nid: 2\ndata: "));
+  EXPECT_THAT(all, EndsWith("\"bytes\":9,\"evict\":[{\"id\":\"a\",\"bytes\":7,\"reason\":"
+                            "\"oldest\"}]}\n\n"));
+  query_ = "after=1&follow=false";
+  EXPECT_THAT(ask("GET", "/v1/models/events").body, StartsWith("id: 2\n"));
+  query_ = "after=x";
+  EXPECT_EQ(ask("GET", "/v1/models/events").status, 400);
+}
+
+TEST_F(ApiTest, WhatClientsOfTheEarlierServerCall) {
+  EXPECT_EQ(ask("GET", "/v1/domain-registry").body,
+            R"({"domains":{"general":{"model_path":"m.gguf"}}})");
+  EXPECT_THAT(ask("GET", "/v1/agent-catalog").body,
+              StartsWith(R"({"object":"list","data":[{"id":"general","name":null,)"));
+  EXPECT_THAT(ask("GET", "/v2/models").body, EndsWith(R"(}],"version":"v2","count":1})"));
+  EXPECT_THAT(ask("GET", "/v2/health").body, StartsWith(R"({"status":"ok","version":"v2",)"));
+  const std::string path = "/v2/chat/completions";
+  const net::Response whole =
+      ask("POST", path, chat_with(R"("workflow_id":"w7","trace_parent":"t","async":false)"));
+  EXPECT_THAT(whole.body, StartsWith(R"({"id":"v2_req_)"));
+  EXPECT_THAT(whole.body, HasSubstr(R"("domain":"general","workflow_id":"w7","request_time":")"));
+  for (const char* field :
+       {R"("async":true)", R"("callback_url":"http://x")", R"("workflow_id":1)", R"("nonsense":1)"})
+    EXPECT_EQ(ask("POST", path, chat_with(field)).status, 400) << field;
+  EXPECT_EQ(ask("POST", path, "{").status, 400);
 }
 
 TEST_F(ApiTest, HealthAndTheRest) {

@@ -96,6 +96,7 @@ class FakeModel final : public models::Model {
     };
     return std::make_unique<Nothing>();
   }
+  uint64_t workspace_bytes(size_t, size_t, size_t) const override { return 64; }
 
   void forward(const models::Step& step, models::Workspace&, ThreadPool&,
                float* logits) const override {
