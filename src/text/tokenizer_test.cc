@@ -166,7 +166,7 @@ TEST(WordPiece, TakesTheLongestBeginningAndGivesUpOnTheWholeWord) {
   const auto t = make(word_piece({"un", "##aff", "##able", "una", ".", "\u4e2d", "e", "##able##"}));
   EXPECT_THAT(t->encode("Un\u00c0ffable. \u4e2d\u4e2d", {}), ElementsAre(0, 6, 7, 7));
   EXPECT_THAT(t->encode("un UNAFFABLE", {}), ElementsAre(2, 0));
-  EXPECT_THAT(t->encode("unable", {}), ElementsAre(2, 4));
+  EXPECT_THAT(t->encode("unable", {}), ElementsAre(0));  // una, and no ##ble
   EXPECT_THAT(t->encode("\u00c9\u0301\x01 e", {}), ElementsAre(8, 8));
   EXPECT_EQ(t->decode(std::vector<TokenId>{1, 2, 4, 6}), "unable.");
   EXPECT_EQ(t->decode(std::vector<TokenId>{1, 2}, true), "[CLS] un");
@@ -378,7 +378,7 @@ TEST(Tokenizer, AMegabyteOfOneWordIsNoTroubleForWordModels) {
   triples.pre_tokenizer = {{PreTokenizerStep::Kind::kSplitRegex, kPatternDigitTriples}};
   for (const VocabularySpec& spec : {pieces, words, triples}) {
     const auto t = make(spec);
-    for (const std::string unit : {"a", "A", "x", "\u0316\u0301", "\u00e0", "7", "a "}) {
+    for (const std::string unit : {"a", "x", "a\u0316\u0301", "7", "a "}) {
       std::string text;
       while (text.size() < 1'000'000) text += unit;
       EXPECT_FALSE(t->encode(text, {}).empty());

@@ -111,7 +111,10 @@ UNIGRAMS = {
     "t5": lambda: unigram(squeezed("nmt_nfkc"), pre_tokenizers.Metaspace()),
     "words": lambda: unigram(
         charsmap("nmt_nfkc_cf"),
-        pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(prepend_scheme="first")]),
+        pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]),
+    ),
+    "first": lambda: unigram(
+        None, pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(prepend_scheme="first")])
     ),
     "bytes": lambda: unigram(None, pre_tokenizers.Metaspace(prepend_scheme="never", split=False), byte_fallback=True),
     "nfkc": lambda: unigram(
