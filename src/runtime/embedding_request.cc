@@ -78,10 +78,10 @@ Generation LocalService::embed(std::string model, std::vector<engine::EmbeddingI
   workers_.post([this, request, run, name = std::move(model)] {
     guarded(*request, [&] {
       if (stopping_) return request->fail(cancelled("the server is stopping"));
-      auto target = resolver_.resolve(name);
+      auto target = resolver()->resolve(name);
       if (!target.ok()) return request->fail(std::move(target.error()));
       cache_.acquire(
-          target->source, request->stop_token(),
+          target->source, {.stop = request->stop_token(), .deadline = deadline()},
           [this, request, run, resolution = target->resolution](Result<ModelCache::Lease> lease) {
             auto held = std::make_shared<Result<ModelCache::Lease>>(std::move(lease));
             workers_.post([request, run, resolution, held] {
