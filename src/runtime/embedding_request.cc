@@ -78,18 +78,16 @@ Generation LocalService::embed(std::string model, std::vector<engine::EmbeddingI
   workers_.post([this, request, run, name = std::move(model)] {
     guarded(*request, [&] {
       if (stopping_) return request->fail(cancelled("the server is stopping"));
-      // No fallback: vectors of another model would be of no use to who asked.
       auto target = resolver()->resolve(name);
       if (!target.ok()) return request->fail(std::move(target.error()));
-      const Resolution resolution = target->resolution;
-      cache_.acquire(target->source,
-                     {.stop = request->stop_token(), .deadline = deadline(), .progress = {}},
-                     [this, request, run, resolution](Result<ModelCache::Lease> lease) {
-                       auto held = std::make_shared<Result<ModelCache::Lease>>(std::move(lease));
-                       workers_.post([request, run, resolution, held] {
-                         guarded(*request, [&] { run(resolution, *held); });
-                       });
-                     });
+      cache_.acquire(
+          target->source, {.stop = request->stop_token(), .deadline = deadline()},
+          [this, request, run, resolution = target->resolution](Result<ModelCache::Lease> lease) {
+            auto held = std::make_shared<Result<ModelCache::Lease>>(std::move(lease));
+            workers_.post([request, run, resolution, held] {
+              guarded(*request, [&] { run(resolution, *held); });
+            });
+          });
     });
   });
   return std::make_unique<EmbeddingTicket>(std::move(request));
