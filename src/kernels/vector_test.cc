@@ -132,6 +132,8 @@ TEST(VectorKernels, ExpAndTanhAreWithinAFewUlpOfF64) {
 }
 
 // The fit's 1.2e-7 and, for x << 0, the rounding of the exponent x^2 / 2.
+// In units of 2^-24: 2 of the fit, 6 of the roundings near 0, and the exponent's own rounding,
+// which grows with d^2 / 2.
 TEST(VectorKernels, GeluIsCloseToF64) {
   double worst = 0;
   for (float x = -12.f; x < 12.f; x += 0.00171f) {
@@ -139,7 +141,7 @@ TEST(VectorKernels, GeluIsCloseToF64) {
     scalar_set().gelu_erf(gelu.data(), 1);
     const double d = double{x}, want = d / 2 * std::erfc(-d / std::sqrt(2.0));
     if (std::abs(want) > 1e-35)
-      worst = std::max(worst, std::abs(gelu[0] - want) / std::abs(want) / (4 + d * d / 2));
+      worst = std::max(worst, std::abs(gelu[0] - want) / std::abs(want) / (8 + d * d / 2));
   }
   EXPECT_LT(worst, std::ldexp(1.0, -24));
   Vector limits = {INFINITY, 50.f, -50.f, 0.f, NAN};

@@ -170,8 +170,8 @@ TEST_F(LoadTest, RefusesBadGgufMetadata) {
       {[](TinyConfig& c) {
          c.metadata = [](auto& b) { b.add("llama.rope.scaling.type", "yarn"); };
        },
-       ": key 'llama.rope.scaling.type': RoPE scaling 'yarn' is not supported (default, linear "
-       "and llama3 are)"},
+       ": key 'llama.rope.scaling.type': RoPE scaling 'yarn' is not supported (default, linear, "
+       "llama3 and longrope are)"},
       {[](TinyConfig& c) {
          c.metadata = [](auto& b) { b.add("llama.rope.dimension_count", uint32_t{10}); };
        },

@@ -41,9 +41,11 @@ inline F tanh(F x) {
   return select_less(a, set1(0.625f), small, as_float(as_int(large) | sign));
 }
 
-// erfc(z) for z >= 0: t e^(P(t) - z^2), t = 1 / (1 + z/2), with the degree-9 Chebyshev fit of Press
-// et al., Numerical Recipes, section 6.2 (relative error below 1.2e-7).
-inline F erfc_positive(F z) {
+// erfc(z), z = a / sqrt(2), for a >= 0: t e^(P(t) - z^2), t = 1 / (1 + z/2), with the degree-9
+// Chebyshev fit of Press et al., Numerical Recipes, section 6.2 (relative error below 1.2e-7).
+// Takes a, since the exponent -a^2 / 2 is rounded once, where z^2 would carry z's rounding twice.
+inline F erfc_of_half_root(F a) {
+  const F z = a * set1(0.70710678118654752f);
   const F t = set1(1.f) / fma(z, set1(0.5f), set1(1.f));
   F p = set1(0.17087277f);
   p = fma(p, t, set1(-0.82215223f));
@@ -55,7 +57,7 @@ inline F erfc_positive(F z) {
   p = fma(p, t, set1(0.37409196f));
   p = fma(p, t, set1(1.00002368f));
   p = fma(p, t, set1(-1.26551223f));
-  return t * exp(fma(zero() - z, z, p));
+  return t * exp(fma(a * set1(-0.5f), a, p));
 }
 
 }  // namespace

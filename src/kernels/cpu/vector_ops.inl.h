@@ -103,7 +103,7 @@ void gelu_tanh_mul(const float* gate, const float* up, float* out, size_t n) {
 void gelu_erf(float* x, size_t n) {
   map2(x, x, x, n, [](F a, F) {
     const F magnitude = as_float(as_int(a) & iset1(INT32_MAX));
-    const F e = erfc_positive(magnitude * set1(0.70710678118654752f));
+    const F e = erfc_of_half_root(magnitude);
     return a * set1(0.5f) * select_less(a, zero(), e, set1(2.f) - e);
   });
 }
