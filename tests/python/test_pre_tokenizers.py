@@ -129,12 +129,13 @@ def test_pre_tokenizer_splits_as_its_regexes_do(name, tmp_path):
 
 
 def test_other_names_are_known_and_unknown_ones_are_named(tmp_path):
-    letters = bytes_to_letters()
+    letters = [*bytes_to_letters(), "ab"]
+    merges = [("a", "b")]
     for names in KNOWN.values():
         for name in names[1].split():
-            run_localai("tokenize", "--model", gguf_of(tmp_path / "known.gguf", name, letters, []), "a")
+            run_localai("tokenize", "--model", gguf_of(tmp_path / "known.gguf", name, letters, merges), "a")
     refused = run_localai(
-        "tokenize", "--model", gguf_of(tmp_path / "other.gguf", "kimi-k3", letters, []), "a", check=False
+        "tokenize", "--model", gguf_of(tmp_path / "other.gguf", "kimi-k3", letters, merges), "a", check=False
     )  # fmt: skip
     assert refused.returncode != 0
     assert b"tokenizer.ggml.pre: pre-tokenizer 'kimi-k3' is not known" in refused.stderr

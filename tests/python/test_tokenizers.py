@@ -2,6 +2,7 @@
 
 import json
 import random
+import unicodedata
 
 import pytest
 from conftest import ROOT, run_localai
@@ -65,7 +66,10 @@ def test_tokenizer_json_gives_the_ids_of_tokenizers(family, tmp_path):
     tokenizer = FAMILIES[family]()
     tokenizer.add_special_tokens([AddedToken("[mark]", lstrip=True, rstrip=True, special=True)])
     tokenizer.add_tokens([AddedToken("the", single_word=True), AddedToken("HTML", normalized=True)])
-    assert_ids_of(tokenizer, directory_with(tokenizer, tmp_path), fuzz_texts(family, COUNT) + corpus())
+    texts = fuzz_texts(family, COUNT) + corpus()
+    if family == "general regex":  # PCRE2 knows Unicode 14, as this Python does; the reference a later one
+        texts = [t for t in texts if all(unicodedata.category(c) != "Cn" for c in t)]
+    assert_ids_of(tokenizer, directory_with(tokenizer, tmp_path), texts)
 
 
 @pytest.mark.parametrize("model", ["smollm2", "gemma3"])
