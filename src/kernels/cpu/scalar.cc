@@ -8,6 +8,7 @@
 #include "kernels/cpu/matmul_int8_scalar.inl.h"
 // Attention builds on the exact product.
 #include "kernels/cpu/attention.inl.h"
+#include "kernels/cpu/ssm.inl.h"
 #include "kernels/cpu/sets.h"
 #include "kernels/cpu/table.inl.h"
 
