@@ -1,5 +1,6 @@
 #include "models/bind.h"
 
+#include <optional>
 #include <string>
 #include <unordered_set>
 #include <utility>
@@ -17,6 +18,14 @@ struct Overloaded : F... {
 template <class... F>
 Overloaded(F...) -> Overloaded<F...>;  // clang 14 does not deduce aggregates by itself
 
+// Without dimensions of 1.
+Shape squeezed(const Shape& shape) {
+  Shape out;
+  for (uint32_t i = 0; i < shape.rank; ++i)
+    if (shape[i] != 1) out.dims[out.rank++] = shape[i];
+  return out;
+}
+
 class Binder {
  public:
   Binder(const ArchSpec& spec, const formats::Checkpoint& checkpoint,
@@ -33,15 +42,21 @@ class Binder {
     for (const TensorRow& row : spec_.tensors) {
       const bool per_layer = row.slot.index() >= 2;
       for (uint32_t layer = 0; layer < (per_layer ? hyper_.layers : 1u); ++layer)
-        LAI_TRY_STATUS(bind_row(row, layer));
+        if (has_tensor(row.layers, hyper_.kinds[layer])) LAI_TRY_STATUS(bind_row(row, layer));
     }
+    if (spec_.adapt != nullptr) spec_.adapt(hyper_, gguf_, weights_);
     if (weights_.head.data == nullptr) weights_.head = weights_.embedding;
     warn_of_extra_tensors();
     return std::move(weights_);
   }
 
  private:
-  [[nodiscard]] std::string tensor_name(const TensorRow& row, uint32_t layer) const {
+  static bool has_tensor(LayerSet set, LayerKind kind) {
+    return set == LayerSet::kAll || (set == LayerSet::kMamba) == (kind == LayerKind::kMamba);
+  }
+
+  template <class Named>  // TensorRow or FusedTensor
+  [[nodiscard]] std::string tensor_name(const Named& row, uint32_t layer) const {
     std::string name(gguf_ ? row.gguf : row.hf);
     if (const size_t at = name.find("{}"); at != std::string::npos)
       name.replace(at, 2, std::to_string(layer));
@@ -64,6 +79,18 @@ class Binder {
         return {gguf_ || hyper_.attention_bias, gguf_};
       case Need::kIfMlpBias:
         return {gguf_ || hyper_.mlp_bias, gguf_};
+      case Need::kIfConvBias:
+        return {gguf_ || hyper_.mamba.conv_bias, gguf_};
+      case Need::kIfMambaBias:
+        return {gguf_ || hyper_.mamba.bias, gguf_};
+      case Need::kIfNoExperts:
+        return {hyper_.experts == 0, false};
+      case Need::kIfExperts:
+        return {hyper_.experts != 0, false};
+      case Need::kIfSharedExpert:
+        return {hyper_.experts != 0 && hyper_.shared_expert, false};
+      case Need::kIfDensePart:
+        return {hyper_.experts == 0 || hyper_.shared_expert, false};
     }
     return {false, true};
   }
@@ -72,13 +99,44 @@ class Binder {
     return {code, checkpoint_.path().string() + ": tensor '" + name + "': " + what};
   }
 
+  // A matrix, or one for each expert.
+  [[nodiscard]] Shape matrix_shape(const TensorRow& row, uint64_t rows) const {
+    const uint64_t cols = dim_size(row.cols, hyper_);
+    return row.per_expert ? make_shape({hyper_.experts, rows, cols}) : make_shape({rows, cols});
+  }
+
+  // The rows of `row` inside the tensor that also holds others; none when there is no such tensor.
+  // `bytes` stays the whole's: from it comes the distance between experts.
+  Result<std::optional<TensorView>> find_part(const TensorRow& row, const std::string& name) {
+    const TensorView* whole = checkpoint_.find(name);
+    if (whole == nullptr) return std::optional<TensorView>();
+    uint64_t before = 0, total = 0;
+    for (size_t i = 0; i < row.fused->parts.size(); ++i) {
+      const uint64_t rows = dim_size(row.fused->parts[i], hyper_);
+      if (i < row.part) before += rows;
+      total += rows;
+    }
+    LAI_TRY_STATUS(check_shape(name, *whole, matrix_shape(row, total)));
+    TensorView part = *whole;
+    part.shape = matrix_shape(row, dim_size(row.rows, hyper_));
+    part.data += before * whole->row_bytes();
+    return std::optional<TensorView>(part);
+  }
+
   Status bind_row(const TensorRow& row, uint32_t layer) {
-    const std::string name = tensor_name(row, layer);
-    if (name.empty()) return Ok{};
-    seen_.insert(name);
+    std::string name = tensor_name(row, layer);
+    const std::string fused = row.fused == nullptr ? "" : tensor_name(*row.fused, layer);
+    if (name.empty() && fused.empty()) return Ok{};
+    seen_.insert({name, fused});
     const auto [use, may_miss] = wanted(row.need);
     if (!use) return Ok{};
-    const TensorView* view = checkpoint_.find(name);
+    const TensorView* view = name.empty() ? nullptr : checkpoint_.find(name);
+    std::optional<TensorView> part;
+    if (view == nullptr && !fused.empty()) {
+      LAI_TRY(part, find_part(row, fused));
+      if (part) view = &*part;
+      if (part || name.empty()) name = fused;
+    }
     if (view == nullptr && may_miss) return Ok{};
     if (view == nullptr)
       return fail(Code::kCorrupt, name, "missing (architecture " + std::string(spec_.name) + ")");
@@ -101,10 +159,10 @@ class Binder {
   }
 
   Status set(const TensorRow& row, const std::string& name, const TensorView& view, Matrix& out) {
-    const Shape expected = make_shape({dim_size(row.rows, hyper_), dim_size(row.cols, hyper_)});
-    LAI_TRY_STATUS(check_shape(name, view, expected));
+    const uint64_t rows = dim_size(row.rows, hyper_);
+    LAI_TRY_STATUS(check_shape(name, view, matrix_shape(row, rows)));
     const auto type = static_cast<size_t>(view.dtype);
-    const bool fast = precision_ == Precision::kFast;
+    const bool fast = precision_ == Precision::kFast && !row.exact;
     const kernels::MatmulFn matmul =
         fast ? kernels_.matmul_fast[type] : kernels_.matmul_exact[type];
     if (matmul == nullptr || kernels_.dequantize_row[type] == nullptr)
@@ -112,17 +170,23 @@ class Binder {
                   "no kernel for weights of type " + std::string(dtype_name(view.dtype)));
     out = {.data = view.data,
            .dtype = view.dtype,
-           .rows = view.rows(),
+           .rows = rows,
            .cols = view.cols(),
-           .row_bytes = view.row_bytes(),
+           .row_bytes = dtype_bytes(view.dtype, view.cols()).value(),
            .matmul = matmul,
-           .quantized_input = fast && kernels::KernelSet::fast_uses_quant_rows(view.dtype)};
+           .quantized_input = fast && kernels::KernelSet::fast_uses_quant_rows(view.dtype),
+           .expert_bytes = row.per_expert ? view.bytes / hyper_.experts : 0};
     weights_.parameters += view.shape.elements();
     return Ok{};
   }
 
   Status set(const TensorRow& row, const std::string& name, const TensorView& view, Vector& out) {
-    LAI_TRY_STATUS(check_shape(name, view, make_shape({dim_size(row.rows, hyper_)})));
+    if (!row.matrix_shape) {
+      LAI_TRY_STATUS(check_shape(name, view, make_shape({dim_size(row.rows, hyper_)})));
+    } else if (const Shape expected = matrix_shape(row, dim_size(row.rows, hyper_));
+               squeezed(view.shape) != squeezed(expected)) {
+      LAI_TRY_STATUS(check_shape(name, view, expected));
+    }
     if (view.dtype != DType::kF32 && view.dtype != DType::kF16 && view.dtype != DType::kBF16)
       return fail(Code::kUnsupported, name,
                   "type " + std::string(dtype_name(view.dtype)) + "; F32, F16 or BF16 is needed");

@@ -3,48 +3,14 @@
 #include <algorithm>
 #include <cstring>
 
+#include "models/decoder_rows.h"
+
 namespace localai::models {
 namespace {
-
-// Row-wise work (norms, RoPE, quantization) of fewer rows than this costs less than waking threads.
-constexpr size_t kRowsInline = 4;
-// Weight rows per piece of a product: pieces start at multiples of this, so that integer kernels
-// keep their row groups and the FFN epilogue its quantization blocks.
-constexpr size_t kRowGroup = 32;
-constexpr size_t kPiecesPerThread = 4;  // small enough to even out threads, few enough to be cheap
-
-size_t piece_rows(size_t rows, const ThreadPool& pool) {
-  const size_t piece = rows / (pool.size() * kPiecesPerThread) / kRowGroup * kRowGroup;
-  return std::max(piece, kRowGroup);
-}
-
-template <class F>
-void for_rows(ThreadPool& pool, size_t rows, F&& work) {
-  const auto range = [&](size_t begin, size_t end) {
-    for (size_t r = begin; r < end; ++r) work(r);
-  };
-  if (rows < kRowsInline) return range(0, rows);
-  pool.for_ranges(rows, std::max<size_t>(rows / (pool.size() * kPiecesPerThread), 1), range);
-}
 
 template <class T>
 void grow(std::vector<T>& v, size_t size) {
   if (v.size() < size) v.resize(size);
-}
-
-// y[r, n] for the rows n in [begin, end) of `matrix`.
-void matmul(const Matrix& matrix, const ActivationRows& input, size_t rows, size_t begin,
-            size_t end, float* y, size_t ldy) {
-  kernels::MatmulArgs args;
-  input.bind(args);
-  args.weights = matrix.data;
-  args.row_bytes = matrix.row_bytes;
-  args.row_begin = begin;
-  args.row_end = end;
-  args.rows = rows;
-  args.y = y;
-  args.ldy = ldy;
-  matrix.matmul(args);
 }
 
 }  // namespace
@@ -59,8 +25,14 @@ Decoder::Decoder(std::shared_ptr<const formats::Checkpoint> checkpoint, const Ar
       weights_(std::move(weights)),
       kernels_(kernels),
       info_(std::move(info)),
-      state_{.kv_layers = hyper_.layers, .kv_heads = hyper_.kv_heads, .head_dim = hyper_.head_dim},
-      full_frequencies_(rope_frequencies(hyper_.rope, weights_.rope_divisors)) {
+      state_{.kv_heads = hyper_.kv_heads, .head_dim = hyper_.head_dim} {
+  uint64_t mamba_layers = 0;
+  for (const LayerKind kind : hyper_.kinds)
+    state_index_.push_back(kind == LayerKind::kMamba ? static_cast<uint32_t>(mamba_layers++)
+                                                     : state_.kv_layers++);
+  state_.recurrent_bytes = mamba_layers * mamba_state_bytes();
+  if (!hyper_.use_rope) return;
+  full_frequencies_ = rope_frequencies(hyper_.rope, weights_.rope_divisors);
   if (hyper_.sliding_rope != hyper_.rope)
     sliding_frequencies_ = rope_frequencies(hyper_.sliding_rope, {});
 }
@@ -78,16 +50,17 @@ void Decoder::forward(const Step& step, Workspace& workspace, ThreadPool& pool,
   for (size_t i = 0; i < hyper_.layers && pass.rows > 0; ++i) {
     const LayerWeights& layer = weights_.layers[i];
     const bool last = i + 1 == hyper_.layers;
-    attention_mixer(pass, i);
+    if (hyper_.kinds[i] == LayerKind::kMamba)
+      mamba_mixer(pass, i);
+    else
+      attention_mixer(pass, i);
     finish_branch(pass, layer.output_bias, layer.attention_post_norm, layer.ffn_norm,
-                  layer.gate.quantized_input || layer.up.quantized_input);
+                  ffn_reads_codes(layer));
     feed_forward(pass, layer);
     const LayerWeights* next = last ? nullptr : &weights_.layers[i + 1];
     finish_branch(pass, layer.down_bias, layer.ffn_post_norm,
                   last ? weights_.final_norm : next->attention_norm,
-                  last ? weights_.head.quantized_input
-                       : next->query.quantized_input || next->key.quantized_input ||
-                             next->value.quantized_input);
+                  last ? weights_.head.quantized_input : mixer_reads_codes(*next));
   }
   if (pass.rows > 0) output(pass, logits);
 }
@@ -102,6 +75,7 @@ void Decoder::prepare(Pass& pass) const {
   w.input.resize(rows, hyper_.hidden);
   w.mixed.resize(rows, hyper_.query_rows());
   w.gated.resize(rows, hyper_.ffn);
+  if (state_.recurrent_bytes > 0) prepare_mamba(pass);
   for (RopeAngles* angles : {&w.full_rope, &w.sliding_rope}) {
     const auto& frequencies = angles == &w.full_rope ? full_frequencies_ : sliding_frequencies_;
     grow(angles->cos, rows * frequencies.size());
@@ -115,8 +89,7 @@ void Decoder::prepare(Pass& pass) const {
 void Decoder::embed(Pass& pass) const {
   const Matrix& table = weights_.embedding;
   const LayerWeights& first = weights_.layers.front();
-  const bool quantize =
-      first.query.quantized_input || first.key.quantized_input || first.value.quantized_input;
+  const bool quantize = mixer_reads_codes(first);
   for_rows(pass.pool, pass.rows, [&](size_t r) {
     const auto token = static_cast<size_t>(pass.step.tokens[r]);
     LAI_DCHECK(token < table.rows);
@@ -157,7 +130,8 @@ void Decoder::attention_mixer(Pass& pass, size_t layer) const {
   const LayerWeights& weights = weights_.layers[layer];
   project_qkv(pass, weights);
   for_rows(pass.pool, pass.rows, [&](size_t r) { rotate_and_store(pass, layer, r); });
-  if (layer + 1 == hyper_.layers) keep_output_rows(pass);
+  if (layer + 1 == hyper_.layers)
+    keep_output_rows(pass, pass.w.qkv.data(), qkv_cols(), hyper_.query_rows());
   if (pass.rows == 0) return;
   run_attention(pass, layer);
   if (weights.output.quantized_input)
@@ -174,34 +148,43 @@ void Decoder::project_qkv(Pass& pass, const LayerWeights& weights) const {
     for (const Matrix* m : {&weights.query, &weights.key, &weights.value}) {
       const size_t from = std::max(begin, offset), to = std::min(end, offset + m->rows);
       if (from < to)
-        matmul(*m, pass.w.input, pass.rows, from - offset, to - offset, pass.w.qkv.data() + offset,
-               cols);
+        matmul(*m, pass.w.input, 0, pass.rows, from - offset, to - offset,
+               pass.w.qkv.data() + offset, cols);
       offset += m->rows;
     }
   });
 }
 
 void Decoder::feed_forward(Pass& pass, const LayerWeights& weights) const {
-  pass.pool.for_ranges(hyper_.ffn, piece_rows(hyper_.ffn, pass.pool),
-                       [&](size_t begin, size_t end) { gate_range(pass, weights, begin, end); });
-  project(pass, weights.down, pass.w.gated, pass.w.branch.data());
+  if (weights.gate.data != nullptr) {
+    const GatedRows rows{weights.gate,       weights.up,       weights.down.quantized_input,
+                         pass.w.input,       pass.w.gated,     pass.w.up.data(),
+                         &weights.gate_bias, &weights.up_bias, 0,
+                         pass.rows};
+    pass.pool.for_ranges(hyper_.ffn, piece_rows(hyper_.ffn, pass.pool),
+                         [&](size_t begin, size_t end) { gate_range(rows, begin, end); });
+    project(pass, weights.down, pass.w.gated, pass.w.branch.data());
+  }
+  if (hyper_.experts > 0) add_experts(pass, weights);
 }
 
 // The columns [begin, end) of act(gate) * up, and their codes for the next product.
-void Decoder::gate_range(Pass& pass, const LayerWeights& weights, size_t begin, size_t end) const {
-  const size_t ffn = hyper_.ffn, n = end - begin;
-  matmul(weights.gate, pass.w.input, pass.rows, begin, end, pass.w.gated.row(0), ffn);
-  matmul(weights.up, pass.w.input, pass.rows, begin, end, pass.w.up.data(), ffn);
+void Decoder::gate_range(const GatedRows& g, size_t begin, size_t end) const {
+  const size_t width = g.gate.rows, n = end - begin;
+  float* up_rows = g.up_values + g.first * width;
+  matmul(g.gate, g.input, g.first, g.rows, begin, end, g.gated.row(g.first), width);
+  matmul(g.up, g.input, g.first, g.rows, begin, end, up_rows, width);
   const auto activate =
       activation_ == Activation::kSilu ? kernels_.silu_mul : kernels_.gelu_tanh_mul;
-  for (size_t r = 0; r < pass.rows; ++r) {
-    float* gate = pass.w.gated.row(r) + begin;
-    float* up = pass.w.up.data() + r * ffn + begin;
-    if (!weights.gate_bias.empty())
-      kernels_.add_scaled(gate, weights.gate_bias.data() + begin, 1.f, n);
-    if (!weights.up_bias.empty()) kernels_.add_scaled(up, weights.up_bias.data() + begin, 1.f, n);
+  for (size_t r = 0; r < g.rows; ++r) {
+    float* gate = g.gated.row(g.first + r) + begin;
+    float* up = up_rows + r * width + begin;
+    if (g.gate_bias != nullptr && !g.gate_bias->empty())
+      kernels_.add_scaled(gate, g.gate_bias->data() + begin, 1.f, n);
+    if (g.up_bias != nullptr && !g.up_bias->empty())
+      kernels_.add_scaled(up, g.up_bias->data() + begin, 1.f, n);
     activate(gate, up, gate, n);
-    if (weights.down.quantized_input) pass.w.gated.quantize(kernels_, r, begin, end);
+    if (g.quantize) g.gated.quantize(kernels_, g.first + r, begin, end);
   }
 }
 
@@ -209,14 +192,14 @@ void Decoder::project(Pass& pass, const Matrix& matrix, const ActivationRows& in
                       float* y) const {
   pass.pool.for_ranges(matrix.rows, piece_rows(matrix.rows, pass.pool),
                        [&](size_t begin, size_t end) {
-                         matmul(matrix, input, pass.rows, begin, end, y, matrix.rows);
+                         matmul(matrix, input, 0, pass.rows, begin, end, y, matrix.rows);
                        });
 }
 
 void Decoder::output(Pass& pass, float* logits) const {
   const Matrix& head = weights_.head;
   pass.pool.for_ranges(head.rows, piece_rows(head.rows, pass.pool), [&](size_t begin, size_t end) {
-    matmul(head, pass.w.input, pass.rows, begin, end, logits, head.rows);
+    matmul(head, pass.w.input, 0, pass.rows, begin, end, logits, head.rows);
     for (size_t r = 0; r < pass.rows; ++r) {
       float* out = logits + r * head.rows + begin;
       if (hyper_.logit_divisor != 1.f) kernels_.scale(out, 1.f / hyper_.logit_divisor, end - begin);
