@@ -21,6 +21,8 @@ constexpr uint32_t kThreadsMax = 256;
 constexpr uint32_t kParallelMax = 1024;
 constexpr uint32_t kPrefillChunkMax = 65536;
 constexpr uint32_t kContextDefault = 2048;
+constexpr uint32_t kCheckpointsDefault = 4;
+constexpr uint32_t kCheckpointsMax = 1024;
 constexpr uint32_t kStopStringsMax = 64;
 constexpr size_t kStopBytesMax = 1024;
 constexpr uint32_t kTopLogprobsMax = 128;
@@ -59,6 +61,12 @@ Result<uint64_t> logits_bytes(const models::Model& model, const EngineOptions& o
   return PageRegion::rounded(*bytes);
 }
 
+uint32_t checkpoints_of(uint64_t recurrent_bytes, const EngineOptions& options) {
+  if (options.checkpoint_bytes == 0) return std::min(options.parallel, kCheckpointsDefault);
+  return static_cast<uint32_t>(
+      std::min<uint64_t>(options.checkpoint_bytes / recurrent_bytes, kCheckpointsMax));
+}
+
 Result<StatePlan> plan_state(const models::Model& model, const EngineOptions& options) {
   LAI_TRY_STATUS(check_options(options));
   const models::StateGeometry& geometry = model.state();
@@ -67,11 +75,16 @@ Result<StatePlan> plan_state(const models::Model& model, const EngineOptions& op
   plan.block_bytes = geometry.block_bytes(plan.kv_dtype);
   plan.recurrent_bytes = geometry.recurrent_bytes;
   plan.slots = options.parallel;
-  plan.prefix_cache = options.prefix_cache && geometry.recurrent_bytes == 0;
+  plan.prefix_cache = options.prefix_cache;
+  if (options.prefix_cache && geometry.recurrent_bytes > 0) {
+    plan.checkpoints = checkpoints_of(geometry.recurrent_bytes, options);
+    plan.prefix_cache = plan.checkpoints > 0;
+  }
   const uint32_t per_sequence = blocks_for(context_of(model, options));
   uint64_t blocks = uint64_t{per_sequence} * std::min(options.parallel, 4u);
   if (plan.block_bytes == 0) {
-    blocks = uint64_t{per_sequence} * options.parallel;  // no attention: blocks cost nothing
+    // No attention: blocks cost nothing.
+    blocks = uint64_t{per_sequence} * (options.parallel + plan.checkpoints);
   } else if (options.kv_bytes > 0) {
     blocks = options.kv_bytes / plan.block_bytes;
     if (blocks == 0)
@@ -79,7 +92,7 @@ Result<StatePlan> plan_state(const models::Model& model, const EngineOptions& op
                      " is less than one block of " + std::to_string(plan.block_bytes) + " bytes");
   }
   if (blocks >= ~uint32_t{0} || !checked_mul(blocks, plan.block_bytes) ||
-      !checked_mul(plan.slots, plan.recurrent_bytes))
+      !checked_mul(uint64_t{plan.slots} + plan.checkpoints, plan.recurrent_bytes))
     return exhausted("KV cache: " + std::to_string(blocks) + " blocks of " +
                      std::to_string(plan.block_bytes) + " bytes are more than can be addressed");
   plan.blocks = static_cast<uint32_t>(blocks);

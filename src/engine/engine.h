@@ -103,9 +103,10 @@ struct EngineOptions {
   uint32_t prefill_chunk = 256;   // 1..65536 prompt rows in one step
   uint64_t kv_bytes = 0;          // size of the KV pool; 0: context_length * min(parallel, 4)
   std::optional<DType> kv_dtype;  // none: F32 with exact precision, else F16
-  // Reuse KV blocks of equal prefixes. Has no effect on models with recurrent state: a block would
-  // need a snapshot of that state beside it.
+  // Reuse KV blocks of equal prefixes; of models with recurrent state, as far as a checkpoint of
+  // that state is kept.
   bool prefix_cache = true;
+  uint64_t checkpoint_bytes = 0;  // for those checkpoints; 0: min(parallel, 4) of them
 };
 
 struct EngineMemory {
@@ -141,6 +142,8 @@ struct EngineStats {
   uint32_t kv_blocks_cached = 0;  // full blocks that a later prompt could reuse
   uint64_t steps = 0, rows = 0;   // forward passes, and rows in them
   uint64_t evictions = 0;         // cached blocks given up
+  uint32_t checkpoints = 0;       // of recurrent state, in the pool
+  uint32_t checkpoints_used = 0;  // of them, holding a state
   uint64_t preemptions = 0;       // sequences set back to the queue because the pool ran out
 };
 

@@ -156,17 +156,90 @@ TEST(Engine, AnAnswerIsCachedForTheNextTurn) {
   EXPECT_EQ(second->tokens_, FakeModel::expected_answer(conversation, 4));
 }
 
-TEST(Engine, RecurrentStateStartsAtZeroAndTakesNoPrefixCache) {
+FakeModelOptions with_state(bool hybrid) {
   FakeModelOptions model;
-  model.recurrent = true;
+  (hybrid ? model.hybrid : model.recurrent) = true;
+  return model;
+}
+
+uint32_t cached_of(Engine& engine, const std::vector<TokenId>& prompt, uint32_t answer = 4) {
+  const auto done = run(engine, greedy(prompt, answer));
+  EXPECT_EQ(done->tokens_, FakeModel::expected_answer(prompt, answer));
+  return done->finished_->timings.cached_tokens;
+}
+
+TEST(Engine, RecurrentStateIsRightInAnyMixOfRequests) {
+  for (const bool hybrid : {false, true}) {
+    for (const uint64_t checkpoints : {1u, 3u, 100u}) {
+      EngineOptions options;
+      options.parallel = 2;
+      options.prefill_chunk = 16;
+      options.checkpoint_bytes = checkpoints * sizeof(uint64_t);
+      const auto engine = make_engine(options, with_state(hybrid));
+      expect_all_correct(*engine, mixed_jobs(40));
+      EXPECT_LE(engine->stats().checkpoints_used, checkpoints);
+    }
+  }
+}
+
+TEST(Engine, RecurrentStateSurvivesPreemptionAndEviction) {
   EngineOptions options;
-  options.parallel = 2;
-  options.prefill_chunk = 16;
-  const auto engine = make_engine(options, model);
-  expect_all_correct(*engine, mixed_jobs(12));
-  const auto prompt = prompt_of(100, 5);
-  run(*engine, greedy(prompt, 4));
-  EXPECT_EQ(run(*engine, greedy(prompt, 4))->finished_->timings.cached_tokens, 0u);
+  options.context_length = 256;
+  options.parallel = 4;
+  options.kv_bytes = 12 * kBlockBytes;
+  const auto engine = make_engine(options, with_state(true));
+  std::vector<Job> jobs;
+  for (uint64_t i = 0; i < 12; ++i) jobs.push_back({prompt_of(20, i % 5), 150});
+  expect_all_correct(*engine, jobs);
+  EXPECT_GT(engine->stats().preemptions, 0u);
+  EXPECT_GT(engine->stats().evictions, 0u);
+}
+
+TEST(Engine, APrefixIsReusedAsFarAsACheckpointReaches) {
+  for (const bool hybrid : {false, true}) {
+    const auto engine = make_engine({}, with_state(hybrid));
+    auto prompt = prompt_of(100, 5);
+    EXPECT_EQ(cached_of(*engine, prompt), 0u);
+    EXPECT_EQ(cached_of(*engine, prompt), 96u);
+    // Others share two blocks: the first of them shows it, the next has it.
+    prompt[70] ^= 1;
+    EXPECT_EQ(cached_of(*engine, prompt), 0u);
+    prompt[70] ^= 2;
+    EXPECT_EQ(cached_of(*engine, prompt), 64u);
+    EXPECT_EQ(cached_of(*engine, prompt_of(33, 6)), 0u);
+    EXPECT_EQ(cached_of(*engine, prompt_of(33, 6)), 32u);
+    EXPECT_EQ(cached_of(*engine, prompt_of(32, 7)), 0u);  // the last token is always computed
+    EXPECT_EQ(cached_of(*engine, prompt_of(32, 7)), 0u);
+  }
+}
+
+TEST(Engine, AnAnswerLeavesACheckpointForTheNextTurn) {
+  const auto engine = make_engine({}, with_state(true));
+  auto conversation = prompt_of(50, 3);
+  const auto first = run(*engine, greedy(conversation, 60));
+  conversation.insert(conversation.end(), first->tokens_.begin(), first->tokens_.end());
+  const auto computed = static_cast<uint32_t>(conversation.size()) - 1;
+  conversation.push_back(1);
+  EXPECT_EQ(cached_of(*engine, conversation), computed / 32 * 32);
+}
+
+TEST(Engine, WithoutRoomForACheckpointNothingIsReused) {
+  EngineOptions options;
+  options.checkpoint_bytes = sizeof(uint64_t) - 1;
+  const auto engine = make_engine(options, with_state(true));
+  EXPECT_EQ(cached_of(*engine, prompt_of(100, 5)), 0u);
+  EXPECT_EQ(cached_of(*engine, prompt_of(100, 5)), 0u);
+  EXPECT_EQ(engine->stats().checkpoints, 0u);
+}
+
+TEST(Engine, CheckpointsOfASequenceWithNonFiniteLogitsAreDropped) {
+  const auto engine = make_engine({}, with_state(true));
+  auto poisoned = prompt_of(100, 4);
+  poisoned[99] = testing::kPoison;
+  EXPECT_TRUE(run(*engine, greedy(poisoned, 4))->failed_);
+  EXPECT_EQ(engine->stats().checkpoints_used, 0u);
+  poisoned[99] = 1;
+  EXPECT_EQ(cached_of(*engine, poisoned), 0u);
 }
 
 TEST(Engine, AStepHoldsAllDecodeRowsAndAtMostOneChunkOfPrompts) {
@@ -476,6 +549,20 @@ TEST(Engine, PredictsTheMemoryItTakes) {
   const EngineMemory memory = engine->memory();
   EXPECT_EQ(memory.kv_bytes, 2 * 1024 / 32 * kBlockBytes);
   EXPECT_EQ(memory.kv_bytes + memory.scratch_bytes, predicted + 64);  // 64: the fake's workspace
+}
+
+TEST(Engine, CheckpointsArePartOfThePredictedMemory) {
+  EngineOptions options;
+  options.parallel = 2;
+  options.checkpoint_bytes = uint64_t{1} << 13;
+  const LoadedModel loaded = fake_loaded(with_state(true));
+  const uint64_t predicted = Engine::predicted_state_bytes(*loaded.model, options);
+  const auto engine = make_engine(options, with_state(true));
+  run(*engine, greedy({1}, 1));
+  const EngineMemory memory = engine->memory();
+  EXPECT_EQ(engine->stats().checkpoints, 1024u);
+  EXPECT_EQ(memory.kv_bytes, 2 * 1024 / 32 * kBlockBytes + 3 * 4096);  // 1026 states of 8 bytes
+  EXPECT_EQ(memory.kv_bytes + memory.scratch_bytes, predicted + 64);
 }
 
 TEST(Engine, ReportsLogprobs) {

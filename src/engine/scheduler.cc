@@ -63,6 +63,7 @@ void Scheduler::step() {
   forward();
   for (const StepPart& part : builder_.parts()) {
     part.sequence->computed += part.rows;
+    checkpoint_prompt(*part.sequence);
     if (part.remaining == 0) accept(part);
   }
   remove_ended();
@@ -95,6 +96,7 @@ bool Scheduler::take_prompt_blocks(Sequence& sequence) {
   const std::span<const TokenId> tokens = sequence.tokens;
   BlockManager& blocks = pool_.blocks();
   blocks.match(tokens.first(tokens.size() - 1), sequence.blocks);  // the last row gives the logits
+  if (pool_.recurrent()) keep_checkpointed_blocks(sequence);
   const auto cached = static_cast<uint32_t>(sequence.blocks.size());
   const uint32_t missing = blocks_for(tokens.size()) - cached;
   const auto growing =
@@ -111,8 +113,28 @@ bool Scheduler::take_prompt_blocks(Sequence& sequence) {
   return true;
 }
 
+// Of the cached blocks, those up to the last one with a checkpoint. The next ones are wanted where
+// the rest of them ends (what two prompts begin with, a third may too) and at the prompt's last
+// block.
+void Scheduler::keep_checkpointed_blocks(Sequence& sequence) {
+  const uint32_t matched = static_cast<uint32_t>(sequence.blocks.size());
+  uint32_t kept = matched;
+  sequence.restored_from.reset();
+  for (; kept > 0; --kept) {
+    const uint64_t serial = pool_.blocks().serial(sequence.blocks[kept - 1]);
+    sequence.restored_from = pool_.checkpoints().find(serial);
+    if (sequence.restored_from) break;
+  }
+  pool_.blocks().release(sequence.blocks, kept);
+  const auto last = static_cast<uint32_t>((sequence.tokens.size() - 1) / BlockManager::kTokens);
+  sequence.checkpoint_at.clear();
+  for (const uint32_t blocks : {matched, last})
+    if (blocks > kept && (sequence.checkpoint_at.empty() || blocks > matched))
+      sequence.checkpoint_at.push_back(blocks * BlockManager::kTokens);
+}
+
 void Scheduler::start(std::unique_ptr<Sequence> sequence) {
-  sequence->slot = pool_.take_slot();
+  sequence->slot = pool_.take_slot(sequence->restored_from);
   if (!sequence->started) {
     sequence->started = true;
     sequence->started_at = Clock::now();
@@ -169,6 +191,8 @@ void Scheduler::accept(const StepPart& part) {
     return fail(sequence, std::move(sampled.error()));
   }
   publish(sequence);
+  file_checkpoints(sequence);
+  checkpoint_answer(sequence);
   const TokenId token = sampled->token;
   if (sequence.timings.completion_tokens++ == 0) sequence.first_token_at = Clock::now();
   sequence.tokens.push_back(token);
@@ -191,6 +215,37 @@ void Scheduler::publish(Sequence& sequence) {
     pool_.blocks().publish(
         sequence.blocks, sequence.published,
         tokens.subspan(size_t{sequence.published} * BlockManager::kTokens, BlockManager::kTokens));
+}
+
+// Copies the state where one is wanted. It is filed once its blocks are published.
+void Scheduler::checkpoint_prompt(Sequence& sequence) {
+  const auto& wanted = sequence.checkpoint_at;
+  if (std::find(wanted.begin(), wanted.end(), sequence.computed) == wanted.end()) return;
+  const std::optional<uint32_t> place = pool_.checkpoints().take();
+  if (!place) return;
+  pool_.save(*sequence.slot, *place);
+  sequence.held_checkpoints.push_back({sequence.computed / BlockManager::kTokens, *place});
+}
+
+void Scheduler::file_checkpoints(Sequence& sequence) {
+  for (const Sequence::Checkpoint& held : sequence.held_checkpoints)
+    pool_.checkpoints().file(held.place, pool_.blocks().serial(sequence.blocks[held.blocks - 1]));
+  sequence.held_checkpoints.clear();
+}
+
+// An answer keeps one checkpoint, at its last whole block, for the next turn of a conversation.
+void Scheduler::checkpoint_answer(Sequence& sequence) {
+  if (!pool_.recurrent() || sequence.computed % BlockManager::kTokens != 0) return;
+  CheckpointCache& checkpoints = pool_.checkpoints();
+  const uint32_t block = sequence.blocks[sequence.computed / BlockManager::kTokens - 1];
+  const uint64_t serial = pool_.blocks().serial(block);
+  if (serial == 0 || checkpoints.find(serial)) return;
+  if (const auto before = checkpoints.find(sequence.answer_checkpoint)) checkpoints.free(*before);
+  const std::optional<uint32_t> place = checkpoints.take();
+  if (!place) return;
+  pool_.save(*sequence.slot, *place);
+  checkpoints.file(*place, serial);
+  sequence.answer_checkpoint = serial;
 }
 
 void Scheduler::emit(Sequence& sequence, Event event) {
@@ -237,6 +292,11 @@ void Scheduler::release(Sequence& sequence) {
 
 void Scheduler::give_back(Sequence& sequence) {
   pool_.blocks().release(sequence.blocks);
+  for (const Sequence::Checkpoint& held : sequence.held_checkpoints)
+    pool_.checkpoints().free(held.place);
+  sequence.held_checkpoints.clear();
+  sequence.checkpoint_at.clear();
+  sequence.answer_checkpoint = 0;
   if (sequence.slot) pool_.give_slot(*sequence.slot);
   sequence.slot.reset();
 }
@@ -267,6 +327,8 @@ void Scheduler::update_stats() {
   now.kv_blocks_free = pool_.blocks().available();
   now.kv_blocks_cached = pool_.blocks().cached();
   now.evictions = pool_.blocks().evictions();
+  now.checkpoints = pool_.checkpoints().total();
+  now.checkpoints_used = pool_.checkpoints().used();
   const std::lock_guard lock(stats_mutex_);
   stats_ = now;
 }

@@ -10,7 +10,8 @@ namespace localai::engine {
 Result<StatePool> StatePool::create(const StatePlan& plan) {
   LAI_TRY(PageRegion kv, PageRegion::allocate(plan.blocks * plan.block_bytes, "KV cache"));
   LAI_TRY(PageRegion recurrent,
-          PageRegion::allocate(plan.slots * plan.recurrent_bytes, "recurrent state"));
+          PageRegion::allocate((uint64_t{plan.slots} + plan.checkpoints) * plan.recurrent_bytes,
+                               "recurrent state"));
   return StatePool(plan, std::move(kv), std::move(recurrent));
 }
 
@@ -18,7 +19,8 @@ StatePool::StatePool(const StatePlan& plan, PageRegion kv, PageRegion recurrent)
     : plan_(plan),
       kv_(std::move(kv)),
       recurrent_(std::move(recurrent)),
-      blocks_(plan.blocks, plan.prefix_cache) {
+      blocks_(plan.blocks, plan.prefix_cache),
+      checkpoints_(plan.checkpoints) {
   free_slots_.reserve(plan.slots);
   for (uint32_t slot = plan.slots; slot-- > 0;) free_slots_.push_back(slot);
 }
@@ -27,12 +29,23 @@ models::KvPoolView StatePool::view() const {
   return {kv_.data(), plan_.block_bytes, plan_.kv_dtype};
 }
 
-uint32_t StatePool::take_slot() {
+uint32_t StatePool::take_slot(std::optional<uint32_t> checkpoint) {
   LAI_CHECK(!free_slots_.empty());
   const uint32_t slot = free_slots_.back();
   free_slots_.pop_back();
-  if (std::byte* data = slot_data(slot)) std::memset(data, 0, plan_.recurrent_bytes);
+  if (checkpoint)
+    restore(slot, *checkpoint);
+  else if (std::byte* data = slot_data(slot))
+    std::memset(data, 0, plan_.recurrent_bytes);
   return slot;
+}
+
+void StatePool::save(uint32_t slot, uint32_t checkpoint) {
+  std::memcpy(checkpoint_data(checkpoint), slot_data(slot), plan_.recurrent_bytes);
+}
+
+void StatePool::restore(uint32_t slot, uint32_t checkpoint) {
+  std::memcpy(slot_data(slot), checkpoint_data(checkpoint), plan_.recurrent_bytes);
 }
 
 std::byte* StatePool::slot_data(uint32_t slot) const {
