@@ -21,6 +21,7 @@ struct Program {
 void add_bench(CLI::App& app, Program& program);
 void add_chat(CLI::App& app, Program& program);
 void add_domains(CLI::App& app, Program& program);
+void add_domain_routing(CLI::App& domains, Program& program);  // explain and eval, below `domains`
 void add_generate(CLI::App& app, Program& program);
 void add_inspect(CLI::App& app, Program& program);
 void add_list(CLI::App& app, Program& program);

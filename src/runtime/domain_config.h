@@ -11,6 +11,7 @@
 
 #include "base/json.h"
 #include "base/result.h"
+#include "runtime/routing_config.h"
 #include "runtime/settings.h"
 #include "text/chat_template.h"
 
@@ -31,6 +32,9 @@ struct Domain {
   std::shared_ptr<const text::ChatTemplate> compiled_template;  // null: the model's own
   std::string kv_cache_type;                                    // "", "f16", "f32"
   bool preload = false, pin = false;
+  std::string description;            // for the router: what it answers
+  std::vector<std::string> examples;  // for the router: what it is asked
+  RoutingRules routing;
   Json config;              // the object as read, without secrets
   std::string unsupported;  // what this build cannot do for it; "" when it can answer
 };
@@ -49,6 +53,7 @@ struct DomainConfig {
   std::vector<Domain> domains;  // usable ones, in file order
   std::string default_domain;   // id of a usable one; "" when there is none
   Json layer_mapping = Json::object();
+  RoutingOptions routing;
   std::vector<DomainProblem> errors;    // each took one domain (or layer_mapping) out
   std::vector<DomainProblem> warnings;  // unknown keys, names that two domains claim, ...
   std::vector<DisabledDomain> disabled;

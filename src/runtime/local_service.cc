@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "runtime/request_state.h"
+#include "runtime/route_request.h"
 
 namespace localai::runtime {
 namespace {
@@ -69,6 +70,7 @@ void apply_domain(const Domain& domain, GenerateRequest& request) {
 
 LocalService::LocalService(ServiceOptions options, std::unique_ptr<ModelOpener> opener)
     : resolver_(std::move(options.config), std::move(options.resolver)),
+      router_(resolver_.config(), std::move(options.embedder)),
       workers_(options.workers),
       cache_(std::move(opener), {.budget_bytes = options.settings.cache_bytes_max}) {
   preload(options.settings);
@@ -94,7 +96,7 @@ Generation LocalService::start(std::string model, GenerateRequest request, Ready
   workers_.post([this, state, asked, run, name = std::move(model)] {
     guarded(*state, [&] {
       if (stopping_) return state->fail(cancelled("the server is stopping"));
-      auto target = resolver_.resolve(name);
+      auto target = choose_target(resolver_, router_, name, *asked);
       if (!target.ok()) return state->fail(std::move(target.error()));
       if (target->domain != nullptr) apply_domain(*target->domain, *asked);
       cache_.acquire(target->source, state->stop_token(),
@@ -107,6 +109,13 @@ Generation LocalService::start(std::string model, GenerateRequest request, Ready
     });
   });
   return std::make_unique<ServiceTicket>(std::move(state));
+}
+
+void LocalService::route(std::string model, GenerateRequest request, RouteSink sink) {
+  workers_.post(
+      [this, model = std::move(model), request = std::move(request), sink = std::move(sink)] {
+        sink(explain_route(resolver_, router_, model, request));
+      });
 }
 
 void LocalService::preload(const Settings& settings) {

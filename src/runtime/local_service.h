@@ -7,6 +7,7 @@
 
 #include "runtime/model_cache.h"
 #include "runtime/resolver.h"
+#include "runtime/router.h"
 #include "runtime/service.h"
 #include "runtime/settings.h"
 #include "runtime/work_queue.h"
@@ -17,6 +18,7 @@ struct ServiceOptions {
   DomainConfig config;
   Settings settings;
   ResolverOptions resolver;
+  std::shared_ptr<Embedder> embedder;  // of the router; null: it goes by rules alone
   uint32_t workers = 2;
 };
 
@@ -33,6 +35,7 @@ class LocalService final : public Service {
 
   Generation start(std::string model, GenerateRequest request, ReadySink on_ready,
                    GenerateSink sink) override;
+  void route(std::string model, GenerateRequest request, RouteSink sink) override;
   [[nodiscard]] std::vector<ModelEntry> models() const override;
   [[nodiscard]] LoadedModels loaded() const override { return cache_.loaded(); }
   [[nodiscard]] Json domains() const override;
@@ -44,6 +47,7 @@ class LocalService final : public Service {
   [[nodiscard]] Json describe(const Domain& domain) const;
 
   Resolver resolver_;
+  Router router_;
   std::atomic<bool> stopping_{false};
   WorkQueue workers_;
   ModelCache cache_;

@@ -9,17 +9,19 @@
 
 #include "base/json.h"
 #include "runtime/backend.h"
+#include "runtime/router.h"
 
 namespace localai::runtime {
 
 // Which model answers a request, and why. Goes into the x-localai-* headers and the `localai`
 // object of every answer.
 struct Resolution {
-  std::string domain;     // id; "" when a model was named directly
-  std::string model;      // name of the model that answers
-  std::string backend;    // "gguf", "safetensors"
-  std::string route;      // "explicit", "default"
-  bool fallback = false;  // another model than the domain's own answers
+  std::string domain;        // id; "" when a model was named directly
+  std::string model;         // name of the model that answers
+  std::string backend;       // "gguf", "safetensors"
+  std::string route;         // "explicit", "rules", "embedding", "default"
+  bool fallback = false;     // another model than the domain's own answers
+  std::string route_reason;  // why that domain, where the router chose it; else ""
 };
 
 struct ModelEntry {  // one line of /v1/models and of `localai list`
@@ -47,19 +49,25 @@ struct LoadedModels {
 // domain's backend is not in this build; kInvalidArgument: bad input, too long a prompt;
 // kCancelled: dropped before; load errors).
 using ReadySink = std::function<void(Result<Resolution>)>;
+// Called exactly once, from a worker thread.
+using RouteSink = std::function<void(Result<RouteDecision>)>;
 
 class Service {
  public:
   virtual ~Service() = default;
 
   // Resolves `model` (domain id, agent id or its short form, alias, model name, path; "" or "auto":
-  // the default domain), loads it if need be, and generates. Returns at once and never blocks;
+  // by the router), loads it if need be, and generates. Returns at once and never blocks;
   // loading runs on a worker. After on_ready with an error no event follows; after a decision,
   // events follow and the last is Finished or Failed. Dropping the result cancels whatever state it
   // is in, without waiting: calls that are under way, and Finished (kCancelled), may still come, so
   // the callbacks own what they use.
   virtual Generation start(std::string model, GenerateRequest request, ReadySink on_ready,
                            GenerateSink sink) = 0;
+
+  // Which domain start() would take, and why, without generating or loading. Returns at once.
+  // Errors: kNotFound (unknown name), kInvalidArgument (a name outside the request's domains).
+  virtual void route(std::string model, GenerateRequest request, RouteSink sink) = 0;
 
   [[nodiscard]] virtual std::vector<ModelEntry> models() const = 0;  // domains first, then models
   [[nodiscard]] virtual LoadedModels loaded() const = 0;

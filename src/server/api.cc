@@ -95,6 +95,7 @@ const std::vector<Api::Route>& Api::routes() {
       {"GET", "/v1/domains/{id}", &Api::get_domain},
       {"POST", "/v1/chat/completions", &Api::chat},
       {"POST", "/v1/completions", &Api::complete},
+      {"POST", "/v1/route", &Api::route},
   };
   return kRoutes;
 }
@@ -133,10 +134,10 @@ void Api::handle(net::Request request, std::shared_ptr<net::Sink> sink) const {
 }
 
 void Api::index(Call& call) const {
-  call.sink->respond(text_response(
-      "localai " + options_.version +
-      "\n\nPOST /v1/chat/completions, /v1/completions\nGET  /v1/models, /v1/models/loaded, "
-      "/v1/domains, /health\n"));
+  call.sink->respond(text_response("localai " + options_.version +
+                                   "\n\nPOST /v1/chat/completions, /v1/completions, /v1/route\nGET "
+                                   " /v1/models, /v1/models/loaded, "
+                                   "/v1/domains, /health\n"));
 }
 
 void Api::health(Call& call) const {
@@ -221,6 +222,18 @@ void Api::complete(Call& call) const {
   auto& request = std::get<GenerationRequest>(parsed);
   auto renderer = make_completion_renderer(request.generate.logprobs);
   GenerationSession::start(service_, std::move(request), std::move(renderer), call.sink);
+}
+
+void Api::route(Call& call) const {
+  ParsedRequest parsed = parse_route_request(call.request.body);
+  if (const auto* error = std::get_if<ApiError>(&parsed)) return call.fail(*error);
+  auto& request = std::get<GenerationRequest>(parsed);
+  service_.route(std::move(request.model), std::move(request.generate),
+                 [sink = call.sink](const Result<runtime::RouteDecision>& decision) {
+                   sink->respond(decision.ok()
+                                     ? json_response(runtime::route_decision_json(*decision))
+                                     : error_response(from_error(decision.error())));
+                 });
 }
 
 }  // namespace localai::server

@@ -43,6 +43,7 @@ class Api {
   void chat(Call& call) const;
   void domain_chat(Call& call) const;
   void complete(Call& call) const;
+  void route(Call& call) const;
 
   runtime::Service& service_;
   const ApiOptions options_;

@@ -184,11 +184,13 @@ net::Headers resolution_headers(const runtime::Resolution& resolution) {
 }
 
 Json resolution_json(const runtime::Resolution& resolution) {
-  return {{"domain", resolution.domain},
-          {"model", resolution.model},
-          {"backend", resolution.backend},
-          {"route", resolution.route},
-          {"fallback", resolution.fallback}};
+  Json out = {{"domain", resolution.domain},
+              {"model", resolution.model},
+              {"backend", resolution.backend},
+              {"route", resolution.route},
+              {"fallback", resolution.fallback}};
+  if (!resolution.route_reason.empty()) out["route_reason"] = resolution.route_reason;
+  return out;
 }
 
 size_t count_characters(std::string_view text) {

@@ -48,6 +48,14 @@ class FakeService final : public runtime::Service {
     });
     return std::make_unique<Ticket>(std::move(stop));
   }
+  void route(std::string model, runtime::GenerateRequest request,
+             runtime::RouteSink sink) override {
+    if (model == "missing") return sink(not_found("the model 'missing' does not exist"));
+    runtime::RouteDecision decision{"general", "m", "gguf", "rules", "", {}};
+    decision.reason = request.route.has_image ? "an image" : "no image";
+    decision.candidates.push_back({"general", 1.5, std::nullopt, "because"});
+    sink(std::move(decision));
+  }
   [[nodiscard]] std::vector<runtime::ModelEntry> models() const override {
     return {{"general", "domain", "gguf", "", 5, true}, {"org/m", "model", "gguf", "m.gguf", 7}};
   }
@@ -303,6 +311,21 @@ TEST_F(ApiTest, ModelsAndDomains) {
   EXPECT_EQ(ask("POST", "/v1/domains/x/chat/completions", chat_with("")).status, 404);
   for (const char* path : {"/v1/models/none", "/v1/domains/none", "/v1/models/..%2f..%2fetc"})
     EXPECT_THAT(ask("GET", path).body, HasSubstr("\"code\":\"model_not_found\"")) << path;
+}
+
+TEST_F(ApiTest, RouteTellsTheDecision) {
+  EXPECT_EQ(ask("POST", "/v1/route", R"({"input":"hi"})").body,
+            R"({"domain":"general","model":"m","backend":"gguf","stage":"rules",)"
+            R"("reason":"no image","candidates":[{"domain":"general","score":1.5,)"
+            R"("why":"because"}]})");
+  EXPECT_THAT(ask("POST", "/v1/route",
+                  R"({"messages":[{"role":"user","content":[{"type":"text","text":"a"},)"
+                  R"({"type":"image_url","image_url":{"url":"data:"}}]}]})")
+                  .body,
+              HasSubstr("\"reason\":\"an image\""));
+  EXPECT_EQ(ask("POST", "/v1/route", R"({"input":"hi","model":"missing"})").status, 404);
+  EXPECT_EQ(ask("POST", "/v1/route", R"({"input":1})").status, 400);
+  EXPECT_EQ(ask("POST", "/v1/route", R"({"input":"hi","domains":"x"})").status, 400);
 }
 
 TEST_F(ApiTest, HealthAndTheRest) {
