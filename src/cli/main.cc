@@ -27,6 +27,7 @@ int main(int argc, char** argv) {
     cli::add_generate(app, program);
     cli::add_bench(app, program);
     cli::add_perplexity(app, program);
+    cli::add_convert(app, program);
     cli::add_inspect(app, program);
     cli::add_tokenize(app, program);
     cli::add_template(app, program);

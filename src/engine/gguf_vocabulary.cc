@@ -190,6 +190,22 @@ Status add_special_tokens(const GgufFile& file, VocabularySpec& spec) {
 
 }  // namespace
 
+std::string gguf_pre_tokenizer_name(const VocabularySpec& spec) {
+  std::vector<std::string> patterns;
+  for (const PreTokenizerStep& step : spec.pre_tokenizer) {
+    const bool regex = step.kind == PreTokenizerStep::Kind::kSplitRegex && !step.invert &&
+                       step.behavior == text::SplitBehavior::kIsolated;
+    const bool digits = step.kind == PreTokenizerStep::Kind::kDigits && step.individual;
+    if (!regex && !digits) return "";
+    patterns.push_back(digits ? text::kPatternNumber : step.pattern);
+  }
+  for (const PreTokenizer& known : pre_tokenizers())
+    if (known.ignore_merges == spec.ignore_merges &&
+        std::equal(known.patterns.begin(), known.patterns.end(), patterns.begin(), patterns.end()))
+      return std::string(known.names.front());
+  return "";
+}
+
 bool text_ends_generation(std::string_view token_text) {
   constexpr std::array<std::string_view, 22> kTexts = {"<|eot_id|>",
                                                        "<|im_end|>",
