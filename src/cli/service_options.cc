@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "base/log.h"
+#include "runtime/model_stores.h"
 
 namespace localai::cli {
 namespace {
@@ -47,6 +48,7 @@ Result<runtime::ServiceOptions> service_options(const ServiceArguments& argument
   LAI_TRY(options.settings, runtime::read_settings(environment));
   LAI_TRY(options.config, read_config(arguments.config, options.settings, environment));
   options.resolver.models_dir = arguments.models_dir;
+  options.resolver.stores = runtime::stores_of(environment);
   options.resolver.engine.threads = arguments.threads;
   return options;
 }

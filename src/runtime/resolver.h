@@ -23,6 +23,7 @@ struct Target {
 
 struct ResolverOptions {
   std::filesystem::path models_dir = "models";
+  ModelStores stores;            // of other programs; none by default
   engine::EngineOptions engine;  // context_length 0: by the domains, else 2048
   bool any_path = false;  // the command line may name any path; a client only what is below the
                           // config's folder, the working directory or the models directory
@@ -46,7 +47,7 @@ class Resolver {
   [[nodiscard]] const ModelCatalog& catalog() const { return catalog_; }
 
  private:
-  [[nodiscard]] Result<std::filesystem::path> find_model(const std::string& name) const;
+  [[nodiscard]] Result<ModelFile> find_model(const std::string& name) const;
   [[nodiscard]] ModelSource source_for(const std::filesystem::path& path) const;
 
   DomainConfig config_;
