@@ -125,8 +125,8 @@ TEST_F(LoadTest, RefusesBadConfigs) {
       {"rope_scaling",
        {{"rope_type", "yarn"}, {"factor", 4.0}},
        Code::kUnsupported,
-       ": config.json: rope_scaling: RoPE scaling 'yarn' is not supported (default, linear and "
-       "llama3 are)"},
+       ": config.json: rope_scaling: RoPE scaling 'yarn' is not supported (default, linear, "
+       "llama3 and longrope are)"},
       {"rope_scaling",
        {{"type", "linear"}},
        Code::kCorrupt,
