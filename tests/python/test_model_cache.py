@@ -27,7 +27,7 @@ class Server:
         self.config = folder / "domains.json"
         self.write(domains, default)
         variables = {"MODEL_CACHE_MAX_MEMORY_MB": str(budget_mib), "MODEL_CACHE_WAIT_SECONDS": str(WAIT_SECONDS)}
-        command = [BINARY, "serve", "--config", self.config, "--port", "0", "--models-dir", MODELS]
+        command = [BINARY, "serve", "--config", self.config, "--port", "0", "--threads", "1", "--models-dir", MODELS]
         self.log = folder / "log.txt"
         self.process = subprocess.Popen([str(a) for a in command], stdout=subprocess.PIPE, stderr=open(self.log, "wb"),
                                         text=True, env=variables | environment)
