@@ -22,8 +22,17 @@ SMALL = {
 }
 
 
+# Words for the tokenizer. They stay as they are: another vocabulary makes other models, and other answers.
+CORPUS = [
+    "The sea is calm tonight, and the tide is full; the moon lies fair upon the straits.",
+    "A model reads a text as a row of tokens and says which token it expects to come next.",
+    "Hello there! How are you today? One, two, three, four: a longer text than the first.",
+    "Greedy decoding takes the most probable token of every step until a stop text or the end.",
+]
+
+
 def train_tokenizer() -> transformers.PreTrainedTokenizerFast:
-    """Byte-level BPE over our own documents: every text can be written, ids are real words."""
+    """Byte-level BPE: every text can be written, ids are parts of real words."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -31,7 +40,7 @@ def train_tokenizer() -> transformers.PreTrainedTokenizerFast:
         vocab_size=512, special_tokens=["<pad>", "<s>", "</s>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train([str(f) for f in sorted((ROOT / "docs").glob("*.md"))], trainer)
+    tokenizer.train_from_iterator(CORPUS, trainer)
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>", chat_template=TEMPLATE
     )
