@@ -133,9 +133,10 @@ void scan_ollama(const fs::path& root, Walk& walk, std::vector<ModelFile>& found
         for (const fs::path& tag : walk.entries(model)) {
           const auto blob = blob_of(tag, root);
           if (!blob) continue;
-          std::string name = model.filename().string() + ":" + tag.filename().string();
-          if (space.filename() != "library") name = space.filename().string() + "/" + name;
-          if (host.filename() != "registry.ollama.ai") name = host.filename().string() + "/" + name;
+          std::string name;
+          if (host.filename() != "registry.ollama.ai") name += host.filename().string() + "/";
+          if (space.filename() != "library") name += space.filename().string() + "/";
+          name += model.filename().string() + ":" + tag.filename().string();
           found.push_back({name, *blob, "gguf", model_bytes_on_disk(*blob), "ollama"});
         }
 }

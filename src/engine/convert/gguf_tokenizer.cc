@@ -67,7 +67,7 @@ Status add_byte_level(const VocabularySpec& spec, GgufHeader& header) {
     return unsupported("the tokenizer's pre-tokenizer is none that GGUF files have a name for");
   std::vector<std::string> merges;
   merges.reserve(spec.merges.size());
-  for (const auto& [left, right] : spec.merges) merges.push_back(left + " " + right);
+  for (const auto& [left, right] : spec.merges) merges.emplace_back(left).append(" ").append(right);
   header.add("tokenizer.ggml.model", "gpt2");
   header.add("tokenizer.ggml.pre", pre);
   header.add("tokenizer.ggml.merges", merges);
@@ -152,6 +152,7 @@ Result<std::vector<float>> scores_of_merges(const VocabularySpec& spec) {
     pairs.emplace(left, right);
   }
   std::vector<std::pair<Ranks, size_t>> order;
+  order.reserve(made.size());
   for (const auto& [id, ranks] : made) order.emplace_back(ranks, id);
   std::sort(order.begin(), order.end(),
             [](const auto& a, const auto& b) { return a.first.first < b.first.first; });
