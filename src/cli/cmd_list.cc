@@ -9,6 +9,7 @@
 #include "cli/command.h"
 #include "cli/service_options.h"
 #include "runtime/domain_keys.h"
+#include "runtime/model_stores.h"
 #include "runtime/native_backend.h"
 
 namespace localai::cli {
@@ -32,10 +33,11 @@ Status list(const ListArguments& arguments) {
                    {"kind", entry.kind},
                    {"backend", entry.backend},
                    {"path", entry.path},
-                   {"bytes", entry.bytes}});
+                   {"bytes", entry.bytes},
+                   {"source", entry.source}});
     if (!arguments.json)
-      fmt::print("{:32} {:7} {:15} {:>12}  {}\n", entry.id, entry.kind, entry.backend,
-                 entry.bytes == 0 ? "not here" : mib(entry.bytes), entry.path);
+      fmt::print("{:32} {:7} {:15} {:>12}  {:11} {}\n", entry.id, entry.kind, entry.backend,
+                 entry.bytes == 0 ? "not here" : mib(entry.bytes), entry.source, entry.path);
   }
   if (arguments.json) std::cout << dump_json(out, 1) << std::endl;
   if (!arguments.json && out.empty())
@@ -85,6 +87,7 @@ Status check_domains(const ListArguments& arguments) {
   LAI_TRY(runtime::DomainConfig config, read_config(arguments));
   runtime::ResolverOptions options;
   options.models_dir = arguments.models_dir;
+  options.stores = runtime::stores_of(runtime::process_environment());
   const runtime::Resolver resolver(config, options);
   for (const runtime::Domain& domain : config.domains) {
     const auto path = resolver.model_of(domain);

@@ -20,6 +20,7 @@ struct Program {
 
 void add_bench(CLI::App& app, Program& program);
 void add_chat(CLI::App& app, Program& program);
+void add_convert(CLI::App& app, Program& program);
 void add_domains(CLI::App& app, Program& program);
 void add_embed(CLI::App& app, Program& program);
 void add_generate(CLI::App& app, Program& program);

@@ -29,6 +29,7 @@ int main(int argc, char** argv) {
     cli::add_embed(app, program);
     cli::add_bench(app, program);
     cli::add_perplexity(app, program);
+    cli::add_convert(app, program);
     cli::add_inspect(app, program);
     cli::add_tokenize(app, program);
     cli::add_template(app, program);

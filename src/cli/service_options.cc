@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "cli/model_argument.h"
+#include "runtime/model_stores.h"
 
 namespace localai::cli {
 namespace {
@@ -48,6 +49,7 @@ Result<runtime::ServiceOptions> service_options(const ServiceArguments& argument
   LAI_TRY(options.settings, runtime::read_settings(runtime::process_environment()));
   LAI_TRY(options.config, read_config(arguments, options.settings));
   options.resolver.models_dir = arguments.models_dir;
+  options.resolver.stores = runtime::stores_of(runtime::process_environment());
   options.resolver.engine.threads = arguments.threads;
   LAI_TRY(options.resolver.quantize, parse_quantize(arguments.quantize));
   return options;

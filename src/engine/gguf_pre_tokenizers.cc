@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "text/pattern.h"
+#include "text/unicode.h"
 
 namespace localai::engine {
 namespace {
@@ -80,6 +81,23 @@ Status use_gguf_pre_tokenizer(const std::string& name, VocabularySpec& spec) {
     return Ok{};
   }
   return unsupported("tokenizer.ggml.pre: pre-tokenizer '" + name + "' is not known");
+}
+
+std::string gguf_pre_tokenizer_name(const VocabularySpec& spec) {
+  std::vector<std::string> patterns;
+  for (const PreTokenizerStep& step : spec.pre_tokenizer) {
+    const bool isolates = step.behavior == text::SplitBehavior::kIsolated && !step.invert;
+    const bool regex = isolates && step.kind == PreTokenizerStep::Kind::kSplitRegex;
+    const bool digits = isolates && step.kind == PreTokenizerStep::Kind::kSplitClass &&
+                        step.classes == text::kDigit;
+    if (!regex && !digits) return "";
+    patterns.push_back(digits ? text::kPatternNumber : step.pattern);
+  }
+  for (const PreTokenizer& known : pre_tokenizers())
+    if (known.ignore_merges == spec.ignore_merges &&
+        std::equal(known.patterns.begin(), known.patterns.end(), patterns.begin(), patterns.end()))
+      return std::string(known.names.front());
+  return "";
 }
 
 }  // namespace localai::engine

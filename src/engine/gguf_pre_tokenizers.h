@@ -12,4 +12,7 @@ namespace localai::engine {
 // Errors: kUnsupported, with the name.
 Status use_gguf_pre_tokenizer(const std::string& name, text::VocabularySpec& spec);
 
+// The reverse: a name for what `spec` does, its ignore_merges included, or "" when there is none.
+std::string gguf_pre_tokenizer_name(const text::VocabularySpec& spec);
+
 }  // namespace localai::engine

@@ -52,10 +52,21 @@ Result<Checkpoint> Checkpoint::open(const fs::path& path) {
   Checkpoint checkpoint;
   checkpoint.path_ = path;
   LAI_TRY(checkpoint.file_, open_file(path));
-  const std::vector<NamedTensor>& tensors = checkpoint.tensors();
-  checkpoint.index_.reserve(tensors.size());
-  for (size_t i = 0; i < tensors.size(); ++i) checkpoint.index_.emplace(tensors[i].name, i);
+  checkpoint.index_tensors();
   return checkpoint;
+}
+
+Checkpoint Checkpoint::of(GgufFile file) {
+  Checkpoint checkpoint;
+  checkpoint.path_ = file.name();
+  checkpoint.file_ = std::move(file);
+  checkpoint.index_tensors();
+  return checkpoint;
+}
+
+void Checkpoint::index_tensors() {
+  index_.reserve(tensors().size());
+  for (size_t i = 0; i < tensors().size(); ++i) index_.emplace(tensors()[i].name, i);
 }
 
 std::string_view Checkpoint::format() const { return gguf() != nullptr ? "gguf" : "safetensors"; }

@@ -20,6 +20,9 @@ class Checkpoint {
   // (magic) for files. Errors: kNotFound, kCorrupt, kUnsupported; all name the path.
   static Result<Checkpoint> open(const std::filesystem::path& path);
 
+  // A GGUF file that was opened already.
+  static Checkpoint of(GgufFile file);
+
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   // Exactly one of the two is not null.
   [[nodiscard]] const GgufFile* gguf() const { return std::get_if<GgufFile>(&file_); }
@@ -38,6 +41,8 @@ class Checkpoint {
   static void release_pages(std::span<const std::byte> bytes);
 
  private:
+  void index_tensors();
+
   std::filesystem::path path_;
   std::variant<GgufFile, SafetensorsModel> file_;
   std::unordered_map<std::string, size_t> index_;

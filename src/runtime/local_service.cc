@@ -158,7 +158,7 @@ std::vector<ModelEntry> LocalService::models() const {
   for (const ModelFile& file : resolver->catalog().scan()) {
     if (!ids.insert(file.name).second) continue;  // a domain, or the first file, has this name
     out.push_back({file.name, "model", file.format, file.path.string(), file.bytes,
-                   cache_.is_loaded(canonical_path(file.path))});
+                   cache_.is_loaded(canonical_path(file.path)), file.source});
   }
   return out;
 }

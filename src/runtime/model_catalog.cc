@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "base/number.h"
+#include "runtime/model_stores.h"
 
 namespace localai::runtime {
 namespace {
@@ -13,6 +14,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kDepthMax = 4;  // links may form circles
+constexpr size_t kEntriesMax = 20'000;
 
 // "name-00002-of-00003" of a split GGUF set.
 struct Shard {
@@ -54,21 +56,31 @@ bool same_set(const fs::path& file, const Shard& first) {
   return shard && shard->name == first.name && shard->count == first.count;
 }
 
-void scan_folder(const fs::path& folder, int depth, std::vector<ModelFile>& found) {
+// Ollama's blobs have no extension: "sha256-" and 64 hexadecimal digits.
+bool is_ollama_blob(const std::string& name) {
+  constexpr std::string_view kPrefix = "sha256-";
+  return name.starts_with(kPrefix) && name.size() == kPrefix.size() + 64 &&
+         name.find_first_not_of("0123456789abcdef", kPrefix.size()) == std::string::npos;
+}
+
+void scan_folder(const fs::path& folder, int depth, size_t& entries_left,
+                 std::vector<ModelFile>& found) {
   std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error)) {
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end && entries_left > 0;
+       entry.increment(error), --entries_left) {
     std::error_code ignored;
     const fs::path& path = entry->path();
     const std::string format = model_format(path);
-    const auto shard = parse_shard(path.stem().string());
-    if (format == "gguf" && shard && shard->index != 1)
-      continue;  // part of the first shard's model
+    if (is_later_shard(path)) continue;
     if (!format.empty() && path.extension() != ".safetensors")
-      found.push_back({model_name_of(path), path, format, model_bytes_on_disk(path)});
+      found.push_back({model_name_of(path), path, format, model_bytes_on_disk(path), "models"});
     else if (depth < kDepthMax && entry->is_directory(ignored))
-      scan_folder(path, depth + 1, found);
+      scan_folder(path, depth + 1, entries_left, found);
   }
+}
+
+bool by_name(const ModelFile& a, const ModelFile& b) {
+  return std::tie(a.name, a.path) < std::tie(b.name, b.path);
 }
 
 }  // namespace
@@ -80,7 +92,7 @@ std::string model_format(const fs::path& path) {
   if (!fs::is_regular_file(path, error)) return "";
   std::string extension = path.extension().string();
   for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  if (extension == ".gguf") return "gguf";
+  if (extension == ".gguf" || is_ollama_blob(path.filename().string())) return "gguf";
   return extension == ".safetensors" ? "safetensors" : "";
 }
 
@@ -100,8 +112,18 @@ uint64_t model_bytes_on_disk(const fs::path& path) {
 
 fs::path canonical_path(const fs::path& path) {
   std::error_code error;
-  const fs::path clean = fs::canonical(path, error);
+  // The other shards of a set are found by the name, which a link's target need not have.
+  const bool keep_name = parse_shard(path.stem().string()).has_value();
+  const fs::path clean =
+      keep_name ? fs::canonical(path.has_parent_path() ? path.parent_path() : ".", error) /
+                      path.filename()
+                : fs::canonical(path, error);
   return error ? path : clean;
+}
+
+bool is_later_shard(const fs::path& path) {
+  const auto shard = parse_shard(path.stem().string());
+  return path.extension() == ".gguf" && shard && shard->index != 1;
 }
 
 std::string model_name_of(const fs::path& path) {
@@ -115,19 +137,26 @@ std::string model_name_of(const fs::path& path) {
   return shard ? shard->name : stem;
 }
 
-ModelCatalog::ModelCatalog(fs::path config_dir, fs::path models_dir)
-    : models_dir_(std::move(models_dir)) {
+ModelCatalog::ModelCatalog(fs::path config_dir, fs::path models_dir, ModelStores stores)
+    : models_dir_(std::move(models_dir)), stores_(std::move(stores)) {
   if (!config_dir.empty()) roots_.push_back(std::move(config_dir));
   roots_.emplace_back(".");
   roots_.push_back(models_dir_);
 }
 
-std::vector<ModelFile> ModelCatalog::scan() const {
+std::vector<ModelFile> ModelCatalog::scan_models_dir() const {
   std::vector<ModelFile> found;
-  scan_folder(models_dir_, 1, found);
-  std::sort(found.begin(), found.end(), [](const ModelFile& a, const ModelFile& b) {
-    return std::tie(a.name, a.path) < std::tie(b.name, b.path);
-  });
+  size_t entries_left = kEntriesMax;
+  scan_folder(models_dir_, 1, entries_left, found);
+  std::sort(found.begin(), found.end(), by_name);
+  return found;
+}
+
+std::vector<ModelFile> ModelCatalog::scan() const {
+  std::vector<ModelFile> found = scan_models_dir();
+  std::vector<ModelFile> others = scan_stores(stores_);
+  std::sort(others.begin(), others.end(), by_name);
+  found.insert(found.end(), others.begin(), others.end());
   return found;
 }
 
@@ -141,9 +170,12 @@ Result<fs::path> ModelCatalog::find_path(const std::string& path) const {
   return not_found("'" + path + "': no GGUF file or safetensors folder of that path in " + tried);
 }
 
-Result<fs::path> ModelCatalog::find_name(const std::string& name) const {
-  for (const ModelFile& file : scan())
-    if (file.name == name) return file.path;
+Result<ModelFile> ModelCatalog::find_name(const std::string& name) const {
+  for (ModelFile& file : scan_models_dir())
+    if (file.name == name) return std::move(file);
+  for (ModelFile& file : scan_stores(stores_))
+    if (file.name == name || (file.source == "ollama" && file.name == name + ":latest"))
+      return std::move(file);
   return not_found("no model named '" + name + "' in " + models_dir_.string());
 }
 

@@ -64,8 +64,8 @@ TEST_F(ModelCatalogTest, RelativePathsTryConfigFolderThenModels) {
 }
 
 TEST_F(ModelCatalogTest, FindsByName) {
-  EXPECT_EQ(*catalog().find_name("big"), root_ / "models/deep/er/big-00001-of-00002.gguf");
-  EXPECT_EQ(*catalog().find_name("folder"), root_ / "models/folder");
+  EXPECT_EQ(catalog().find_name("big")->path, root_ / "models/deep/er/big-00001-of-00002.gguf");
+  EXPECT_EQ(catalog().find_name("folder")->path, root_ / "models/folder");
   EXPECT_EQ(catalog().find_name("nosuch").error().message,
             "no model named 'nosuch' in " + (root_ / "models").string());
 }

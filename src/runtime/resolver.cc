@@ -19,7 +19,7 @@ Resolver::Resolver(DomainConfig config, ResolverOptions options)
     : config_(std::move(config)),
       options_(std::move(options)),
       catalog_(config_.file.empty() ? fs::path() : fs::absolute(config_.file).parent_path(),
-               options_.models_dir) {
+               options_.models_dir, options_.stores) {
   for (const Domain& domain : config_.domains) {
     const auto path = model_of(domain);
     domain_files_.push_back(path.ok() && domain.unsupported.empty() ? canonical_path(*path)
@@ -49,15 +49,16 @@ Result<fs::path> Resolver::model_of(const Domain& domain) const {
       return found;
     }
   }
-  LAI_TRY(fs::path found, catalog_.find_name(domain.model_name), where + ": model_name");
-  return found;
+  LAI_TRY(ModelFile found, catalog_.find_name(domain.model_name), where + ": model_name");
+  return std::move(found.path);
 }
 
-Result<fs::path> Resolver::find_model(const std::string& name) const {
+Result<ModelFile> Resolver::find_model(const std::string& name) const {
   auto by_name = catalog_.find_name(name);
   if (by_name.ok()) return by_name;
-  auto by_path = catalog_.find_path(name);
-  if (by_path.ok() && (options_.any_path || catalog_.contains(*by_path))) return by_path;
+  const auto by_path = catalog_.find_path(name);
+  if (by_path.ok() && (options_.any_path || catalog_.contains(*by_path)))
+    return ModelFile{model_name_of(*by_path), *by_path, model_format(*by_path)};
   return not_found("model '" + name + "': no domain, model or path of that name");
 }
 
@@ -95,6 +96,7 @@ Result<Target> Resolver::resolve(const std::string& name) const {
   target.domain = find_domain(route ? config_.default_domain : name);
   target.resolution.route = route ? "default" : "explicit";
   fs::path path;
+  std::string found_as;  // the catalog's name of a model that was named directly
   if (target.domain != nullptr) {
     target.resolution.domain = target.domain->id;
     if (!target.domain->unsupported.empty())
@@ -104,9 +106,12 @@ Result<Target> Resolver::resolve(const std::string& name) const {
       LAI_TRY(path, model_of(*target.domain));
     }
   } else {
-    LAI_TRY(path, find_model(name));
+    LAI_TRY(ModelFile file, find_model(name));
+    path = std::move(file.path);
+    found_as = std::move(file.name);
   }
   target.source = source_for(path);
+  if (!found_as.empty()) target.source.name = found_as;
   target.resolution.model = target.source.name;
   target.resolution.backend = model_format(path);
   return target;
@@ -165,7 +170,7 @@ void Resolver::add_vaultgemma(Candidates& out) const {
   constexpr std::string_view kName = "vaultgemma";
   std::string name(kName);
   if (config_.find(kName) == nullptr) {
-    const std::vector<ModelFile> files = catalog_.scan();
+    const std::vector<ModelFile> files = catalog_.scan_models_dir();
     const auto file = std::find_if(files.begin(), files.end(), [&](const ModelFile& model) {
       return model.name.starts_with(kName);
     });

@@ -39,6 +39,7 @@ struct Candidates {
 
 struct ResolverOptions {
   std::filesystem::path models_dir = "models";
+  ModelStores stores;            // of other programs; none by default
   engine::EngineOptions engine;  // context_length 0: by the domains, else 2048
   const models::QuantizationType* quantize = nullptr;  // of every model; null: by the domains
   bool vaultgemma_fallback = true;  // VaultGemma is the last fallback of every domain
@@ -71,7 +72,7 @@ class Resolver {
   void add_domain(const Domain& domain, Candidates& out) const;
   void add_named(const std::string& name, Candidates& out) const;
   void add_vaultgemma(Candidates& out) const;
-  [[nodiscard]] Result<std::filesystem::path> find_model(const std::string& name) const;
+  [[nodiscard]] Result<ModelFile> find_model(const std::string& name) const;
   [[nodiscard]] ModelSource source_for(const std::filesystem::path& path) const;
 
   DomainConfig config_;

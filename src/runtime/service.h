@@ -40,6 +40,7 @@ struct ModelEntry {  // one line of /v1/models and of `localai list`
   std::string path;
   uint64_t bytes = 0;  // on disk
   bool loaded = false;
+  std::string source = {};  // of a model: "models", "huggingface", "ollama", "lmstudio"
 };
 struct LoadedEntry {  // one line of /v1/models/loaded and of `localai ps`
   std::string id, path, backend;

@@ -1,0 +1,33 @@
+#pragma once
+// Hyperparameters -> keys of GGUF metadata, and how to be sure that they say the same.
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "formats/gguf_writer.h"
+#include "models/arch.h"
+
+namespace localai::engine {
+
+// general.architecture of files that hold models of `spec`: its own, or the one with the same graph
+// (mistral: llama; vaultgemma: gemma). "" when such models cannot be converted.
+std::string_view gguf_architecture(const models::ArchSpec& spec);
+// The class in config.json's "architectures", likewise.
+std::string_view hf_class(const models::ArchSpec& spec);
+
+// Keys of our own beside the standard ones; other readers skip them. What a model_type or a RoPE
+// scaling was called before it became another architecture's or a tensor of divisors.
+inline constexpr std::string_view kKeyModelType = "localai.model_type";
+inline constexpr std::string_view kKeyRopeFactor = "localai.rope.factor";
+inline constexpr std::string_view kKeyRopeLow = "localai.rope.low_freq_factor";
+inline constexpr std::string_view kKeyRopeHigh = "localai.rope.high_freq_factor";
+inline constexpr std::string_view kKeyRopeContext = "localai.rope.original_context";
+
+void add_hyperparameters(const models::ArchSpec& spec, const models::Hyperparameters& hyper,
+                         formats::GgufHeader& header);
+
+// What of a model `b` would compute otherwise than `a`, as "name: x and y"; "" when nothing. RoPE
+// scaling of type llama3 is left out: in GGUF it is a tensor.
+std::string difference(const models::Hyperparameters& a, const models::Hyperparameters& b);
+
+}  // namespace localai::engine

@@ -1,0 +1,143 @@
+#include "engine/convert/hf_config.h"
+
+#include <array>
+#include <charconv>
+#include <cmath>
+
+#include "engine/convert/gguf_metadata.h"
+
+namespace localai::engine {
+namespace {
+
+using models::Hyperparameters;
+using models::LayerKind;
+using models::RopeParameters;
+using models::RopeScaling;
+
+// The shortest decimal that is this float: 1e-05, not 9.999999747378752e-06.
+double plain(double value) {
+  std::array<char, 32> text{};
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), static_cast<float>(value));
+  double out = value;
+  std::from_chars(text.data(), end.ptr, out);
+  return out;
+}
+
+bool near(double a, double b) { return std::abs(a - b) <= 1e-5 * std::abs(b); }
+
+std::string_view dtype_word(DType dtype) {
+  if (dtype == DType::kF16) return "float16";
+  return dtype == DType::kBF16 ? "bfloat16" : "float32";
+}
+
+void add_sizes(const Hyperparameters& hyper, Json& out) {
+  out["vocab_size"] = hyper.vocab;
+  out["hidden_size"] = hyper.hidden;
+  out["intermediate_size"] = hyper.ffn;
+  out["num_hidden_layers"] = hyper.layers;
+  out["num_attention_heads"] = hyper.heads;
+  out["num_key_value_heads"] = hyper.kv_heads;
+  out["head_dim"] = hyper.head_dim;
+  out["max_position_embeddings"] = hyper.context;
+  out["rms_norm_eps"] = plain(hyper.norm_eps);
+}
+
+void add_rope(const RopeParameters& rope, Json& out) {
+  out["rope_theta"] = plain(rope.base);
+  if (rope.scaling == RopeScaling::kLinear)
+    out["rope_scaling"] = {{"rope_type", "linear"}, {"factor", plain(rope.factor)}};
+  if (rope.scaling == RopeScaling::kLlama3)
+    out["rope_scaling"] = {
+        {"rope_type", "llama3"},
+        {"factor", plain(rope.factor)},
+        {"low_freq_factor", plain(rope.low_freq_factor)},
+        {"high_freq_factor", plain(rope.high_freq_factor)},
+        {"original_max_position_embeddings", static_cast<uint64_t>(rope.original_context)}};
+}
+
+Json cap(float value) { return value > 0.f ? Json(plain(value)) : Json(nullptr); }
+
+void add_windows(const Hyperparameters& hyper, Json& out) {
+  if (hyper.sliding_window > 0) out["sliding_window"] = hyper.sliding_window;
+  Json types = Json::array();
+  for (const LayerKind kind : hyper.kinds)
+    types.push_back(kind == LayerKind::kSlidingAttention ? "sliding_attention" : "full_attention");
+  out["layer_types"] = std::move(types);
+}
+
+void add_gemma(std::string_view type, const Hyperparameters& hyper, Json& out) {
+  out["hidden_activation"] = "gelu_pytorch_tanh";
+  if (type == "gemma") return;
+  const auto scale = static_cast<double>(hyper.attention_scale);
+  const double scalar = 1.0 / (scale * scale);
+  const double whole = std::round(scalar);  // transformers takes integers only
+  out["query_pre_attn_scalar"] =
+      near(scalar, whole) ? Json(static_cast<int64_t>(whole)) : Json(plain(scalar));
+  out["attn_logit_softcapping"] = cap(hyper.attention_softcap);
+  out["final_logit_softcapping"] = cap(hyper.final_softcap);
+  add_windows(hyper, out);
+  if (type == "gemma3_text") out["rope_local_base_freq"] = plain(hyper.sliding_rope.base);
+}
+
+void add_granite(const Hyperparameters& hyper, Json& out) {
+  out["embedding_multiplier"] = plain(hyper.embedding_scale);
+  out["residual_multiplier"] = plain(hyper.residual_scale);
+  out["attention_multiplier"] = plain(hyper.attention_scale);
+  out["logits_scaling"] = plain(hyper.logit_divisor);
+}
+
+void add_token_ids(const text::VocabularySpec& vocabulary, Json& out) {
+  if (vocabulary.bos) out["bos_token_id"] = *vocabulary.bos;
+  if (vocabulary.eos) out["eos_token_id"] = *vocabulary.eos;
+  if (vocabulary.pad) out["pad_token_id"] = *vocabulary.pad;
+}
+
+// Are these the divisors of that scaling?
+bool gives(RopeParameters rope, const std::vector<float>& divisors) {
+  const std::vector<double> scaled = models::rope_frequencies(rope, {});
+  rope.scaling = RopeScaling::kNone;
+  const std::vector<double> unscaled = models::rope_frequencies(rope, {});
+  if (scaled.size() != divisors.size()) return false;
+  for (size_t i = 0; i < scaled.size(); ++i)
+    if (!near(unscaled[i] / scaled[i], static_cast<double>(divisors[i]))) return false;
+  return true;
+}
+
+}  // namespace
+
+Json make_config(const models::ArchSpec& spec, const Hyperparameters& hyper,
+                 const WeightFacts& facts, const text::VocabularySpec* vocabulary) {
+  const std::string_view type = spec.config_names.front();
+  Json out = {{"architectures", Json::array({hf_class(spec)})}, {"model_type", type}};
+  add_sizes(hyper, out);
+  add_rope(hyper.rope, out);
+  out["hidden_act"] = spec.activation == models::Activation::kSilu ? "silu" : "gelu_pytorch_tanh";
+  out["tie_word_embeddings"] = facts.tied;
+  out["attention_bias"] = facts.attention_bias;
+  if (facts.mlp_bias) out["mlp_bias"] = true;
+  if (type == "mistral") out["sliding_window"] = nullptr;
+  if (type == "granite") add_granite(hyper, out);
+  if (type.find("gemma") != std::string_view::npos) add_gemma(type, hyper, out);
+  if (vocabulary != nullptr) add_token_ids(*vocabulary, out);
+  out["torch_dtype"] = dtype_word(facts.dtype);
+  return out;
+}
+
+Result<RopeParameters> scaling_of_divisors(const formats::GgufFile& file, RopeParameters rope,
+                                           const std::vector<float>& divisors) {
+  if (divisors.empty()) return rope;
+  rope.scaling = RopeScaling::kLlama3;
+  LAI_TRY(const auto factor, file.number(kKeyRopeFactor));
+  LAI_TRY(const auto low, file.number(kKeyRopeLow));
+  LAI_TRY(const auto high, file.number(kKeyRopeHigh));
+  LAI_TRY(const auto context, file.number(kKeyRopeContext));
+  rope.factor = factor.value_or(static_cast<double>(divisors.back()));
+  rope.low_freq_factor = low.value_or(1.0);
+  rope.high_freq_factor = high.value_or(4.0);
+  rope.original_context = context.value_or(8192.0);
+  if (gives(rope, divisors)) return rope;
+  return unsupported(file.name() +
+                     ": rope_freqs.weight: no known RoPE scaling gives these divisors");
+}
+
+}  // namespace localai::engine

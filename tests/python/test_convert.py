@@ -1,0 +1,179 @@
+"""localai convert: safetensors -> GGUF -> safetensors, against transformers on what comes out."""
+
+import json
+
+import gguf
+import numpy as np
+import pytest
+import safetensors.torch
+import tokenizers
+import torch
+import transformers
+from conftest import run_json, run_localai
+from test_parity import (SMALL, TINY, eager, gemma3, llama, our_logits, random_weights, reference_logits,
+                         relative_error)
+
+GEMMA2_AS_GGUF_CAN_SAY = transformers.Gemma2Config(
+    **SMALL, head_dim=32, sliding_window=9, query_pre_attn_scalar=32, attn_logit_softcapping=5.0,
+    final_logit_softcapping=7.0)
+CASES = {
+    **{name: TINY[name] for name in [
+        "llama-gqa-tied", "llama-untied-wide-heads-f16", "llama-mha-biases-bf16", "llama-llama3-rope-sharded",
+        "llama-linear-rope", "qwen3", "granite-multipliers", "gemma",
+        "gemma3-linear-rope-softcap-f16"]},
+    "gemma2": (GEMMA2_AS_GGUF_CAN_SAY, torch.bfloat16),
+    "gemma3-any-layers": (gemma3(query_pre_attn_scalar=32, num_hidden_layers=4, layer_types=[
+        "full_attention", "sliding_attention", "full_attention", "sliding_attention"]), torch.bfloat16),
+    "mistral-wide-window": (transformers.MistralConfig(**SMALL, sliding_window=512), torch.float32),
+    "qwen2": (transformers.Qwen2Config(**SMALL), torch.bfloat16),
+    "vaultgemma": (transformers.VaultGemmaConfig(  # as published: every layer is global
+        **SMALL, head_dim=32, sliding_window=9, query_pre_attn_scalar=32, attn_logit_softcapping=None,
+        final_logit_softcapping=None, layer_types=["full_attention"] * 3), torch.float32),
+}
+CASES["gemma3-linear-rope-softcap-f16"][0].query_pre_attn_scalar = 32
+IDS = np.random.default_rng(11).integers(0, SMALL["vocab_size"], 60).tolist()
+
+
+def weights(directory):
+    out = {}
+    for path in directory.glob("*.safetensors"):
+        out.update(safetensors.torch.load_file(path))
+    return out
+
+
+def same_bits(a, b):
+    return a.dtype == b.dtype and a.shape == b.shape and torch.equal(
+        a.contiguous().view(torch.uint8), b.contiguous().view(torch.uint8))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_there_and_back(name, tmp_path):
+    config, dtype = CASES[name]
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    random_weights(model, seed=len(name))
+    shard = {"max_shard_size": "60KB"} if name.endswith("sharded") else {}
+    model.to(dtype).save_pretrained(tmp_path / "in", **shard)
+    reference = reference_logits(eager(tmp_path / "in"), IDS)
+
+    run_localai("convert", tmp_path / "in", tmp_path / "model.gguf")
+    ours = our_logits(tmp_path / "model.gguf", IDS, tmp_path / "logits.npy")
+    error = relative_error(ours, reference)
+    run_localai("convert", tmp_path / "model.gguf", tmp_path / "out", "--shard-size", "100KB")
+    assert (tmp_path / "out" / "model.safetensors.index.json").exists()
+    there, back = weights(tmp_path / "in"), weights(tmp_path / "out")
+    assert there.keys() - {"lm_head.weight"} == back.keys() - {"lm_head.weight"}
+    gemma = "gemma" in config.model_type
+    for tensor in back:
+        if gemma and "norm" in tensor:  # 1 + w in GGUF: w is rounded to a unit of 1 + w
+            assert (there[tensor].float() - back[tensor].float()).abs().max() <= 2**-23
+        else:
+            assert same_bits(there[tensor], back[tensor]), tensor
+    again = reference_logits(eager(tmp_path / "out"), IDS)
+    drift = relative_error(again, reference)
+    print(f"\n{name}: GGUF {error:.1e} of the range, transformers on the way back {drift:.1e}")
+    assert error <= 2e-5
+    assert drift <= (2e-6 if gemma or "llama3" in name else 0)
+
+
+def test_types(tmp_path):
+    model = transformers.AutoModelForCausalLM.from_config(llama())
+    random_weights(model, seed=5)
+    model.save_pretrained(tmp_path / "in")
+    run_localai("convert", tmp_path / "in", tmp_path / "half.gguf", "--type", "f16")
+    tensors = {t.name: t for t in gguf.GGUFReader(tmp_path / "half.gguf").tensors}
+    kinds = gguf.GGMLQuantizationType
+    assert tensors["blk.0.ffn_up.weight"].tensor_type == kinds.F16
+    assert tensors["blk.0.attn_norm.weight"].tensor_type == kinds.F32
+    expected = weights(tmp_path / "in")["model.layers.0.mlp.up_proj.weight"].half().numpy()
+    assert np.array_equal(tensors["blk.0.ffn_up.weight"].data, expected)
+    run_localai("convert", tmp_path / "half.gguf", tmp_path / "out", "--type", "bf16")
+    assert {t.dtype for t in weights(tmp_path / "out").values()} == {torch.bfloat16}
+
+
+SAMPLES = ["Hello, we can use it.", "  multiple   spaces\n\n\tand lines 1234567", "Café déjà vu — 東京 🙂 ﷺ",
+           "don't I'LL <s> <|im_start|> <bos> <end_of_turn>", "", " ", "a\u0301 ne\u0301e", "x=1;y:=[2]"]
+
+
+@pytest.mark.parametrize("name, type", [("smollm2", "bf16"), ("gemma3", "f16")])
+def test_real_model_to_transformers_and_back(name, type, request, tmp_path):
+    source = request.getfixturevalue(name)
+    done = run_localai("convert", source, tmp_path / "refused", check=False)
+    assert done.returncode != 0 and b"choose --type f32, f16 or bf16" in done.stderr
+    assert not list(tmp_path.iterdir()), "a refused conversion leaves nothing behind"
+
+    report = run_json("convert", source, tmp_path / "out", "--type", type, "--json")
+    assert report["from"] == "gguf" and report["to"] == "safetensors" and report["tokenizer"]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    ours = [json.loads(line) for line in run_localai(
+        "tokenize", "--model", source, "--jsonl",
+        stdin="\n".join(map(json.dumps, SAMPLES)).encode()).splitlines()]
+    for text, ids in zip(SAMPLES, ours):
+        assert tokenizer(text).input_ids == ids, text
+
+    ids = ours[0]
+    reference = reference_logits(eager(tmp_path / "out"), ids)
+    run_localai("convert", tmp_path / "out", tmp_path / "back.gguf")
+    back = our_logits(tmp_path / "back.gguf", ids, tmp_path / "logits.npy")
+    error = relative_error(back, reference)
+    print(f"\n{name}: GGUF made of the directory, against transformers on it: {error:.1e} of the range")
+    assert error <= 1e-3
+    again = [json.loads(line) for line in run_localai(
+        "tokenize", "--model", tmp_path / "back.gguf", "--jsonl",
+        stdin="\n".join(map(json.dumps, SAMPLES)).encode()).splitlines()]
+    assert again == ours
+    before, after = (run_json("inspect", path, "--json")["metadata"] for path in [source, tmp_path / "back.gguf"])
+    for key in ["tokenizer.ggml.model", "tokenizer.ggml.tokens", "tokenizer.ggml.bos_token_id",
+                "tokenizer.ggml.eos_token_id", "tokenizer.chat_template", "tokenizer.ggml.merges"]:
+        assert before.get(key) == after.get(key), key
+    if name == "smollm2":
+        assert before["tokenizer.ggml.pre"] == after["tokenizer.ggml.pre"] == "smollm"
+
+
+@pytest.mark.parametrize("pattern, pre", [
+    (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+     "dbrx"),
+    (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+     "qwen2"),
+    (r"\w+|\W", None),
+])
+def test_pre_tokenizer_names(pattern, pre, tmp_path):
+    alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())[:SMALL["vocab_size"] - 1]
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(
+        vocab={token: i for i, token in enumerate([*alphabet, "th"])}, merges=[("t", "h")]))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Sequence([
+        tokenizers.pre_tokenizers.Split(tokenizers.Regex(pattern), "isolated"),
+        tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    transformers.AutoModelForCausalLM.from_config(llama()).save_pretrained(tmp_path / "in")
+    tokenizer.save(str(tmp_path / "in" / "tokenizer.json"))
+    done = run_localai("convert", tmp_path / "in", tmp_path / "model.gguf", check=False)
+    if pre is None:
+        assert done.returncode != 0 and b"pre-tokenizer is none that GGUF files have a name for" in done.stderr
+        assert not (tmp_path / "model.gguf").exists()
+        return
+    assert done.returncode == 0, done.stderr
+    metadata = run_json("inspect", tmp_path / "model.gguf", "--json")["metadata"]
+    assert metadata["tokenizer.ggml.pre"] == pre
+    assert metadata["tokenizer.ggml.merges"] == ["t h"]
+    assert run_json("tokenize", "--model", tmp_path / "model.gguf", "the") == tokenizer.encode("the").ids
+
+
+def refused(config, tmp_path):
+    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "in")
+    done = run_localai("convert", tmp_path / "in", tmp_path / "model.gguf", check=False)
+    assert done.returncode != 0 and not (tmp_path / "model.gguf").exists()
+    return done.stderr.decode()
+
+
+def test_what_gguf_cannot_say_is_refused(tmp_path):
+    window = refused(transformers.MistralConfig(**SMALL, sliding_window=9), tmp_path)
+    assert "cannot say this" in window and "sliding window of layer 0: 9 and 0" in window
+    scale = refused(TINY["gemma2-softcaps"][0], tmp_path)
+    assert "attention scale" in scale
+
+
+def test_other_refusals(tmp_path, smollm2, minilm):
+    done = run_localai("convert", minilm, tmp_path / "x.gguf", check=False)
+    assert done.returncode != 0 and b"cannot be converted" in done.stderr
+    done = run_localai("convert", smollm2, tmp_path, check=False)
+    assert done.returncode != 0 and b"exists already" in done.stderr
+    assert not list(tmp_path.iterdir())
