@@ -10,7 +10,7 @@ import tokenizers
 import torch
 import transformers
 from conftest import run_json, run_localai
-from test_parity import (SMALL, TINY, eager, gemma3, llama, our_logits, random_weights, reference_logits,
+from test_parity import (SMALL, TINY, eager, gemma3, llama, long_rope, our_logits, phi3, random_weights, reference_logits,
                          relative_error)
 
 GEMMA2_AS_GGUF_CAN_SAY = transformers.Gemma2Config(
@@ -25,6 +25,9 @@ CASES = {
     "gemma3-any-layers": (gemma3(query_pre_attn_scalar=32, num_hidden_layers=4, layer_types=[
         "full_attention", "sliding_attention", "full_attention", "sliding_attention"]), torch.bfloat16),
     "mistral-wide-window": (transformers.MistralConfig(**SMALL, sliding_window=512), torch.float32),
+    "phi3": (phi3(), torch.bfloat16),
+    "phi3-longrope-window": (phi3(**long_rope(40, partial=0.75), sliding_window=9), torch.float32),
+    "phi3-longrope-own-factor": (phi3(**long_rope(40, attention_factor=1.25)), torch.float16),
     "qwen2": (transformers.Qwen2Config(**SMALL), torch.bfloat16),
     "vaultgemma": (transformers.VaultGemmaConfig(  # as published: every layer is global
         **SMALL, head_dim=32, sliding_window=9, query_pre_attn_scalar=32, attn_logit_softcapping=None,
