@@ -174,6 +174,18 @@ def test_what_gguf_cannot_say_is_refused(tmp_path):
     assert "attention scale" in scale
 
 
+def test_quantize_takes_a_directory(tmp_path):
+    """As convert and quantize one after the other, and nothing is left beside the output."""
+    model = transformers.AutoModelForCausalLM.from_config(llama(hidden_size=256, intermediate_size=512))
+    random_weights(model, seed=3)
+    model.to(torch.bfloat16).save_pretrained(tmp_path / "in")
+    run_localai("quantize", tmp_path / "in", tmp_path / "one.gguf", "--type", "Q4_K_M")
+    run_localai("convert", tmp_path / "in", tmp_path / "whole.gguf")
+    run_localai("quantize", tmp_path / "whole.gguf", tmp_path / "two.gguf", "--type", "Q4_K_M")
+    assert (tmp_path / "one.gguf").read_bytes() == (tmp_path / "two.gguf").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"in", "one.gguf", "two.gguf", "whole.gguf"}
+
+
 def test_other_refusals(tmp_path, smollm2, minilm):
     done = run_localai("convert", minilm, tmp_path / "x.gguf", check=False)
     assert done.returncode != 0 and b"cannot be converted" in done.stderr
