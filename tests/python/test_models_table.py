@@ -6,14 +6,17 @@ each architecture that the program knows.
 
 import os
 import re
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 import transformers
 from conftest import ROOT, run_localai
+from granite_gguf import write_granite_gguf
 from test_convert import CASES
-from test_parity import eager, long_rope, our_logits, phi3, random_weights, reference_logits, relative_error
+from test_parity import (MOE, TINY, eager, hybrid, long_rope, our_logits, phi3, random_weights, reference_logits,
+                         relative_error)
 from tiny_gguf import write_phi3_gguf
 
 DOCUMENT = ROOT / "docs" / "MODELS.md"
@@ -25,8 +28,13 @@ CONFIG_OF = {
         "llama": "llama-llama3-rope-sharded", "mistral": "mistral-wide-window", "qwen2": "qwen2", "qwen3": "qwen3",
         "granite": "granite-multipliers", "gemma": "gemma", "gemma2": "gemma2", "gemma3": "gemma3-any-layers",
         "vaultgemma": "vaultgemma"}.items()},
-    "phi3": phi3(**long_rope(4, partial=0.75)),  # cannot be converted: its GGUF file is written by tiny_gguf
+    "phi3": phi3(**long_rope(4, partial=0.75)),
+    "granitemoe": TINY["granitemoe"][0],
+    "granitemoehybrid": hybrid(**MOE, mamba_n_groups=2),
 }
+# What cannot be converted: GGUF files of these are written here, in F16.
+GGUF_WRITERS = {"phi3": write_phi3_gguf, "granitemoe": partial(write_granite_gguf, dtype=torch.float16),
+                "granitemoehybrid": partial(write_granite_gguf, dtype=torch.float16)}
 ENCODERS = {"bert"}  # no logits: tests/python/test_embeddings.py compares embeddings
 FLOATS = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 QUANTIZED = ["Q8_0", "Q6_K", "Q5_1", "Q4_K_M", "Q4_0"]
@@ -92,16 +100,16 @@ def test_floats(architecture, tmp_path, table):
         tiny(CONFIG_OF[architecture]).to(dtype).save_pretrained(directory)
         reference = Reference(eager(directory))
         add_row(table, architecture, "safetensors", name, *reference.measure(directory, tmp_path / "x.npy"))
-        if architecture == "phi3":
+        if architecture in GGUF_WRITERS:
             if name != "F16":
                 continue
-            write_phi3_gguf(eager(directory), file)
+            GGUF_WRITERS[architecture](eager(directory), file)
         else:
             run_localai("convert", directory, file)
         add_row(table, architecture, "GGUF", name, *reference.measure(file, tmp_path / "x.npy"))
 
 
-@pytest.mark.parametrize("architecture", [name for name in CONFIG_OF if name != "phi3"])
+@pytest.mark.parametrize("architecture", [name for name in CONFIG_OF if name not in GGUF_WRITERS])
 def test_quantized(architecture, tmp_path, table):
     """Rows of 256 elements for the K types. The reference runs on the same file, dequantized by convert."""
     config = CONFIG_OF[architecture]
