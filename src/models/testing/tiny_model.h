@@ -258,7 +258,7 @@ class TinyModel {
     if (t.name.find(".mamba.") == std::string::npos) return;
     if (t.name.ends_with("conv1d.weight")) t.shape = {t.shape[0], t.shape[2]};
     if (t.name.ends_with(".A_log"))
-      for (float& a : t.values) a = -std::exp(a);
+      for (float& a : t.values) a = static_cast<float>(-std::exp(static_cast<double>(a)));
     if (t.name.ends_with(".A_log") || t.name.ends_with(".D")) t.shape = {t.shape[0], 1};
     if (t.name.ends_with("mamba.norm.weight"))
       t.shape = {config_.mamba_groups, t.shape[0] / config_.mamba_groups};
