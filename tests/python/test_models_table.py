@@ -6,7 +6,6 @@ each architecture that the program knows.
 
 import os
 import re
-from functools import partial
 
 import numpy as np
 import pytest
@@ -17,7 +16,6 @@ from granite_gguf import write_granite_gguf
 from test_convert import CASES
 from test_parity import (MOE, TINY, eager, hybrid, long_rope, our_logits, phi3, random_weights, reference_logits,
                          relative_error)
-from tiny_gguf import write_phi3_gguf
 
 DOCUMENT = ROOT / "docs" / "MODELS.md"
 BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
@@ -32,9 +30,7 @@ CONFIG_OF = {
     "granitemoe": TINY["granitemoe"][0],
     "granitemoehybrid": hybrid(**MOE, mamba_n_groups=2),
 }
-# What cannot be converted: GGUF files of these are written here, in F16.
-GGUF_WRITERS = {"phi3": write_phi3_gguf, "granitemoe": partial(write_granite_gguf, dtype=torch.float16),
-                "granitemoehybrid": partial(write_granite_gguf, dtype=torch.float16)}
+NOT_CONVERTED = {"granitemoe", "granitemoehybrid"}  # their GGUF files are written by granite_gguf, in F16
 ENCODERS = {"bert"}  # no logits: tests/python/test_embeddings.py compares embeddings
 FLOATS = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 QUANTIZED = ["Q8_0", "Q6_K", "Q5_1", "Q4_K_M", "Q4_0"]
@@ -100,21 +96,23 @@ def test_floats(architecture, tmp_path, table):
         tiny(CONFIG_OF[architecture]).to(dtype).save_pretrained(directory)
         reference = Reference(eager(directory))
         add_row(table, architecture, "safetensors", name, *reference.measure(directory, tmp_path / "x.npy"))
-        if architecture in GGUF_WRITERS:
-            if name != "F16":
-                continue
-            GGUF_WRITERS[architecture](eager(directory), file)
-        else:
+        if architecture not in NOT_CONVERTED:
             run_localai("convert", directory, file)
+        elif name == "F16":
+            write_granite_gguf(eager(directory), file, torch.float16)
+        else:
+            continue
         add_row(table, architecture, "GGUF", name, *reference.measure(file, tmp_path / "x.npy"))
 
 
-@pytest.mark.parametrize("architecture", [name for name in CONFIG_OF if name not in GGUF_WRITERS])
+@pytest.mark.parametrize("architecture", [name for name in CONFIG_OF if name not in NOT_CONVERTED])
 def test_quantized(architecture, tmp_path, table):
     """Rows of 256 elements for the K types. The reference runs on the same file, dequantized by convert."""
     config = CONFIG_OF[architecture]
-    tiny(type(config)(**{**config.to_dict(), "hidden_size": 256, "intermediate_size": 512})).save_pretrained(
-        tmp_path / "wide")
+    wide = {"hidden_size": 256, "intermediate_size": 512}
+    if architecture == "phi3":
+        wide["num_attention_heads"] = 16  # as large as before: LongRoPE has a factor a pair
+    tiny(type(config)(**{**config.to_dict(), **wide})).save_pretrained(tmp_path / "wide")
     run_localai("convert", tmp_path / "wide", tmp_path / "wide.gguf")
     for name in QUANTIZED:
         file, directory = tmp_path / f"{name}.gguf", tmp_path / name
