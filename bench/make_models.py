@@ -55,10 +55,63 @@ class Shape:
             yield f"blk.{i}.attn_norm.weight"
             yield f"blk.{i}.ffn_norm.weight"
 
+    def vectors(self, rng):
+        """(name, values) of everything that is not a matrix of weights."""
+        for norm in self.norms():
+            yield norm, np.ones(self.hidden, np.float32)
+
+    def write_own_metadata(self, writer):
+        if self.arch == "phi3":
+            writer.add_rope_scaling_orig_ctx_len(4096)
+
+
+class GraniteHybrid(Shape):
+    """Mamba2 layers (heads x head size, one group, a state of 128) with attention where `attention` says."""
+
+    CONV, STATE = 4, 128
+
+    def __init__(self, layers, hidden, heads, kv_heads, head_dim, ffn, vocab, context, attention, ssm_heads, ssm_dim):
+        super().__init__("granitehybrid", layers, hidden, heads, kv_heads, head_dim, ffn, vocab, context, tied=True)
+        self.attention, self.ssm_heads, self.inner = attention, ssm_heads, ssm_heads * ssm_dim
+        self.channels = self.inner + 2 * self.STATE
+        self.kv_heads_of_layers = [kv_heads if i in attention else 0 for i in range(layers)]
+
+    def matrices(self, base):
+        for name, shape, dtype in super().matrices(base):
+            layer = int(name.split(".")[1]) if name.startswith("blk.") else None
+            if layer is None or layer in self.attention or ".ffn_" in name:
+                yield name, shape, dtype
+            elif ".attn_output." in name:
+                yield f"blk.{layer}.ssm_in.weight", (self.inner + self.channels + self.ssm_heads, self.hidden), base
+                yield f"blk.{layer}.ssm_out.weight", (self.hidden, self.inner), base
+
+    def vectors(self, rng):
+        yield from super().vectors(rng)
+        for i in set(range(self.layers)) - set(self.attention):
+            yield f"blk.{i}.ssm_conv1d.weight", rng.standard_normal((self.channels, self.CONV), np.float32) / 2
+            yield f"blk.{i}.ssm_conv1d.bias", np.zeros(self.channels, np.float32)
+            yield f"blk.{i}.ssm_dt.bias", rng.standard_normal(self.ssm_heads, np.float32) - 3
+            yield f"blk.{i}.ssm_a", -rng.uniform(1, 16, (self.ssm_heads, 1)).astype(np.float32)
+            yield f"blk.{i}.ssm_d", np.ones((self.ssm_heads, 1), np.float32)
+            yield f"blk.{i}.ssm_norm.weight", np.ones((1, self.inner), np.float32)
+
+    def write_own_metadata(self, writer):
+        writer.add_ssm_conv_kernel(self.CONV)
+        writer.add_ssm_state_size(self.STATE)
+        writer.add_ssm_group_count(1)
+        writer.add_ssm_inner_size(self.inner)
+        writer.add_ssm_time_step_rank(self.ssm_heads)
+        writer.add_rope_scaling_finetuned(False)
+        writer.add_attention_scale(0.015625)
+        writer.add_embedding_scale(12.0)
+        writer.add_residual_scale(0.22)
+        writer.add_logit_scale(8.0)
+
 
 SHAPES = {
     "gemma-2b": Shape("gemma", 18, 2048, 8, 1, 256, 16384, 256000, 8192, tied=True),
     "gemma-7b": Shape("gemma", 28, 3072, 16, 16, 256, 24576, 256000, 8192, tied=True),
+    "granite-4.0-h-micro": GraniteHybrid(40, 2048, 32, 8, 64, 8192, 100352, 131072, (5, 15, 25, 35), 64, 64),
     "phi-3.5-mini": Shape("phi3", 32, 3072, 32, 32, 96, 8192, 32064, 131072, tied=False),
 }
 BASES = {"q4_k_m": TYPE.Q4_K, "q8_0": TYPE.Q8_0, "bf16": TYPE.BF16}
@@ -116,20 +169,20 @@ def write_model(name, folder):
     writer.add_block_count(shape.layers)
     writer.add_feed_forward_length(shape.ffn)
     writer.add_head_count(shape.heads)
-    writer.add_head_count_kv(shape.kv_heads)
+    writer.add_head_count_kv(getattr(shape, "kv_heads_of_layers", shape.kv_heads))
     writer.add_key_length(shape.head_dim)
     writer.add_value_length(shape.head_dim)
     writer.add_layer_norm_rms_eps(1e-6)
     writer.add_rope_dimension_count(shape.head_dim)
+    shape.write_own_metadata(writer)
     if shape.arch == "phi3":
-        writer.add_rope_scaling_orig_ctx_len(4096)
         factors = np.ones(shape.head_dim // 2, np.float32)
         writer.add_tensor("rope_factors_long.weight", factors)
         writer.add_tensor("rope_factors_short.weight", factors)
     write_vocabulary(writer, shape.vocab)
     rng = np.random.default_rng(1)
-    for norm in shape.norms():
-        writer.add_tensor(norm, np.ones(shape.hidden, np.float32))
+    for vector, values in shape.vectors(rng):
+        writer.add_tensor(vector, values)
     for tensor, (rows, cols), dtype in shape.matrices(base):
         writer.add_tensor(tensor, random_rows(rng, dtype, rows, cols), raw_dtype=dtype)
     writer.write_header_to_file()

@@ -172,6 +172,7 @@ engine::EngineOptions engine_options(const models::Model& model, const Arguments
   // Room for all sequences at full length, or some would be set back and computed twice.
   const uint64_t blocks = options.context_length / models::kKvBlockTokens + 1;
   options.kv_bytes = blocks * arguments.parallel * model.state().block_bytes(*options.kv_dtype);
+  options.recurrent_bytes = arguments.parallel * model.state().recurrent_bytes;
   return options;
 }
 

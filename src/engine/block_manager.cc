@@ -97,9 +97,8 @@ void BlockManager::publish(std::vector<uint32_t>& chain, uint32_t index,
   ++cached_;
 }
 
-void BlockManager::release(std::vector<uint32_t>& blocks) {
-  for (size_t i = blocks.size(); i-- > 0;) drop(blocks[i]);
-  blocks.clear();
+void BlockManager::release(std::vector<uint32_t>& blocks, size_t keep) {
+  for (; blocks.size() > keep; blocks.pop_back()) drop(blocks.back());
 }
 
 void BlockManager::forget(uint32_t block) {

@@ -34,11 +34,13 @@ class BlockManager {
   // Blocks [0, index) of the chain have been published before, with the same `kind`.
   void publish(std::vector<uint32_t>& chain, uint32_t index, std::span<const text::TokenId> tokens,
                uint32_t kind);
-  // Drops one reference of each block and empties the list.
-  void release(std::vector<uint32_t>& blocks);
+  // Drops one reference of each block from the `keep`th on and takes those off the list.
+  void release(std::vector<uint32_t>& blocks, size_t keep = 0);
   // Takes a block out of the cache, so that no later request finds it (its numbers are suspect).
   void forget(uint32_t block);
 
+  // Identity of a cached block's content, never used twice; 0 when it is not cached.
+  [[nodiscard]] uint64_t serial(uint32_t block) const { return nodes_[block].serial; }
   [[nodiscard]] uint32_t references(uint32_t block) const { return nodes_[block].references; }
   [[nodiscard]] uint32_t total() const { return static_cast<uint32_t>(nodes_.size()); }
   // Blocks that allocate() can hand out now: free ones and cached ones that nobody holds.

@@ -21,6 +21,8 @@ constexpr uint32_t kThreadsMax = 256;
 constexpr uint32_t kParallelMax = 1024;
 constexpr uint32_t kPrefillChunkMax = 65536;
 constexpr uint32_t kContextDefault = 2048;
+constexpr uint32_t kSequencesDefault = 4;  // that the pools have room for, at full length
+constexpr uint32_t kStatesMax = 2048;
 constexpr uint32_t kStopStringsMax = 64;
 constexpr size_t kStopBytesMax = 1024;
 constexpr uint32_t kTopLogprobsMax = 128;
@@ -59,6 +61,22 @@ Result<uint64_t> logits_bytes(const models::Model& model, const EngineOptions& o
   return PageRegion::rounded(*bytes);
 }
 
+// Recurrent states. One of them is for checkpoints, or nothing is cached.
+Status plan_recurrent(const EngineOptions& options, StatePlan& plan) {
+  plan.running = options.parallel;
+  if (plan.recurrent_bytes == 0) return Ok{};
+  plan.states = std::min(options.parallel, kSequencesDefault) + (options.prefix_cache ? 1 : 0);
+  if (options.recurrent_bytes > 0)
+    plan.states = static_cast<uint32_t>(
+        std::min<uint64_t>(options.recurrent_bytes / plan.recurrent_bytes, kStatesMax));
+  if (plan.states == 0)
+    return invalid("recurrent_bytes: " + std::to_string(options.recurrent_bytes) +
+                   " is less than one state of " + std::to_string(plan.recurrent_bytes) + " bytes");
+  plan.prefix_cache = options.prefix_cache && plan.states > 1;
+  plan.running = std::min(options.parallel, plan.states - (plan.prefix_cache ? 1 : 0));
+  return Ok{};
+}
+
 Result<StatePlan> plan_state(const models::Model& model, const EngineOptions& options) {
   LAI_TRY_STATUS(check_options(options));
   const models::StateGeometry& geometry = model.state();
@@ -66,12 +84,13 @@ Result<StatePlan> plan_state(const models::Model& model, const EngineOptions& op
   plan.kv_dtype = options.kv_dtype.value_or(DType::kF16);
   plan.block_bytes = geometry.block_bytes(plan.kv_dtype);
   plan.recurrent_bytes = geometry.recurrent_bytes;
-  plan.slots = options.parallel;
-  plan.prefix_cache = options.prefix_cache && geometry.recurrent_bytes == 0;
+  plan.prefix_cache = options.prefix_cache;
+  LAI_TRY_STATUS(plan_recurrent(options, plan));
   const uint32_t per_sequence = blocks_for(context_of(model, options));
-  uint64_t blocks = uint64_t{per_sequence} * std::min(options.parallel, 4u);
+  uint64_t blocks = uint64_t{per_sequence} * std::min(options.parallel, kSequencesDefault);
   if (plan.block_bytes == 0) {
-    blocks = uint64_t{per_sequence} * options.parallel;  // no attention: blocks cost nothing
+    // No attention: blocks cost nothing.
+    blocks = uint64_t{per_sequence} * plan.states;
   } else if (options.kv_bytes > 0) {
     blocks = options.kv_bytes / plan.block_bytes;
     if (blocks == 0)
@@ -79,7 +98,7 @@ Result<StatePlan> plan_state(const models::Model& model, const EngineOptions& op
                      " is less than one block of " + std::to_string(plan.block_bytes) + " bytes");
   }
   if (blocks >= ~uint32_t{0} || !checked_mul(blocks, plan.block_bytes) ||
-      !checked_mul(plan.slots, plan.recurrent_bytes))
+      !checked_mul(uint64_t{plan.states}, plan.recurrent_bytes))
     return exhausted("KV cache: " + std::to_string(blocks) + " blocks of " +
                      std::to_string(plan.block_bytes) + " bytes are more than can be addressed");
   plan.blocks = static_cast<uint32_t>(blocks);
@@ -110,8 +129,7 @@ class NativeEngine final : public Engine {
         logits_(std::move(logits)),
         threads_(options.threads == 0 ? usable_cpu_count() : options.threads),
         inbox_(options.queue_max),
-        scheduler_(*loaded_.model, *loaded_.tokenizer, {options.parallel, options.prefill_chunk},
-                   pool_,
+        scheduler_(*loaded_.model, *loaded_.tokenizer, {plan.running, options.prefill_chunk}, pool_,
                    {reinterpret_cast<float*>(logits_.data()), logits_.bytes() / sizeof(float)},
                    threads_, inbox_),
         thread_([this] { scheduler_.run(); }) {}

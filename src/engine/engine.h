@@ -103,9 +103,12 @@ struct EngineOptions {
   uint32_t prefill_chunk = 256;   // 1..65536 prompt rows in one step
   uint64_t kv_bytes = 0;          // size of the KV pool; 0: context_length * min(parallel, 4)
   std::optional<DType> kv_dtype;  // none: F32 with exact precision, else F16
-  // Reuse KV blocks of equal prefixes. Has no effect on models with recurrent state: a block would
-  // need a snapshot of that state beside it.
+  // Reuse KV blocks of equal prefixes; of models with recurrent state, as far as a checkpoint of
+  // that state is kept.
   bool prefix_cache = true;
+  // Size of the pool of recurrent states, of the sequences that run and of checkpoints; it bounds
+  // how many run. 0: min(parallel, 4) states, and one more for checkpoints with prefix_cache.
+  uint64_t recurrent_bytes = 0;
 };
 
 struct EngineMemory {
@@ -141,6 +144,8 @@ struct EngineStats {
   uint32_t kv_blocks_cached = 0;  // full blocks that a later prompt could reuse
   uint64_t steps = 0, rows = 0;   // forward passes, and rows in them
   uint64_t evictions = 0;         // cached blocks given up
+  uint32_t states = 0;            // recurrent ones, in the pool
+  uint32_t checkpoints = 0;       // of them, kept for prefixes
   uint64_t preemptions = 0;       // sequences set back to the queue because the pool ran out
 };
 

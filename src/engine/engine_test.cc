@@ -5,84 +5,26 @@
 
 #include <stdexcept>
 
-#include "engine/testing/fake_model.h"
+#include "engine/testing/run_engine.h"
 
 namespace localai::engine {
 namespace {
 
 using testing::Door;
 using ::testing::ElementsAre;
+using testing::expect_all_correct;
 using testing::fake_loaded;
 using testing::FakeModel;
 using testing::FakeModelOptions;
+using testing::greedy;
 using ::testing::HasSubstr;
+using testing::Job;
+using testing::kBlockBytes;
+using testing::make_engine;
+using testing::mixed_jobs;
+using testing::prompt_of;
 using testing::Recorder;
-
-constexpr uint64_t kBlockBytes = 512;  // of the fake model in F16
-
-std::unique_ptr<Engine> make_engine(EngineOptions options = {}, FakeModelOptions model = {}) {
-  options.threads = 1;
-  auto engine = Engine::create(fake_loaded(std::move(model)), options);
-  EXPECT_TRUE(engine.ok()) << engine.error().message;
-  return std::move(*engine);
-}
-
-std::vector<TokenId> prompt_of(size_t length, uint64_t seed) {
-  std::vector<TokenId> prompt;
-  for (size_t i = 0; i < length; ++i)
-    prompt.push_back(static_cast<TokenId>(testing::mix(seed, i) % 256));
-  return prompt;
-}
-
-Request greedy(std::vector<TokenId> prompt, uint32_t max_tokens) {
-  Request request;
-  request.prompt = std::move(prompt);
-  request.sampling.temperature = 0.f;
-  request.max_tokens = max_tokens;
-  return request;
-}
-
-// Submits and waits.
-std::unique_ptr<Recorder> run(Engine& engine, Request request) {
-  auto recorder = std::make_unique<Recorder>();
-  auto ticket = engine.submit(std::move(request), recorder->sink());
-  EXPECT_TRUE(ticket.ok()) << ticket.error().message;
-  recorder->wait();
-  return recorder;
-}
-
-struct Job {
-  std::vector<TokenId> prompt;
-  uint32_t max_tokens;
-};
-std::vector<Job> mixed_jobs(size_t count) {
-  std::vector<Job> jobs;
-  const std::vector<TokenId> shared = prompt_of(100, 999);
-  for (size_t i = 0; i < count; ++i) {
-    std::vector<TokenId> prompt = i % 3 == 0 ? shared : std::vector<TokenId>();
-    for (const TokenId token : prompt_of(1 + testing::mix(i, 1) % 90, i)) prompt.push_back(token);
-    jobs.push_back({std::move(prompt), static_cast<uint32_t>(1 + testing::mix(i, 2) % 60)});
-  }
-  return jobs;
-}
-
-void expect_all_correct(Engine& engine, const std::vector<Job>& jobs) {
-  std::vector<std::unique_ptr<Recorder>> recorders;
-  std::vector<std::unique_ptr<Ticket>> tickets;
-  for (const Job& job : jobs) {
-    recorders.push_back(std::make_unique<Recorder>());
-    auto ticket = engine.submit(greedy(job.prompt, job.max_tokens), recorders.back()->sink());
-    ASSERT_TRUE(ticket.ok()) << ticket.error().message;
-    tickets.push_back(std::move(*ticket));
-  }
-  for (size_t i = 0; i < jobs.size(); ++i) {
-    recorders[i]->wait();
-    ASSERT_TRUE(recorders[i]->finished_) << "job " << i;
-    EXPECT_EQ(recorders[i]->tokens_, FakeModel::expected_answer(jobs[i].prompt, jobs[i].max_tokens))
-        << "job " << i;
-    EXPECT_EQ(recorders[i]->last_events_, 1);
-  }
-}
+using testing::run;
 
 TEST(Engine, AnswersLikeTheModelWithoutAnyCache) {
   const auto engine = make_engine();
@@ -175,19 +117,6 @@ TEST(Engine, AnAnswerIsCachedForTheNextTurn) {
   const auto second = run(*engine, greedy(conversation, 4));
   EXPECT_EQ(second->finished_->timings.cached_tokens, computed / 32 * 32);
   EXPECT_EQ(second->tokens_, FakeModel::expected_answer(conversation, 4));
-}
-
-TEST(Engine, RecurrentStateStartsAtZeroAndTakesNoPrefixCache) {
-  FakeModelOptions model;
-  model.recurrent = true;
-  EngineOptions options;
-  options.parallel = 2;
-  options.prefill_chunk = 16;
-  const auto engine = make_engine(options, model);
-  expect_all_correct(*engine, mixed_jobs(12));
-  const auto prompt = prompt_of(100, 5);
-  run(*engine, greedy(prompt, 4));
-  EXPECT_EQ(run(*engine, greedy(prompt, 4))->finished_->timings.cached_tokens, 0u);
 }
 
 TEST(Engine, AStepHoldsAllDecodeRowsAndAtMostOneChunkOfPrompts) {

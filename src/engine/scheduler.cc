@@ -63,6 +63,7 @@ void Scheduler::step() {
   forward();
   for (const StepPart& part : builder_.parts()) {
     part.sequence->computed += part.rows;
+    checkpoint_prompt(*part.sequence);
     if (part.remaining == 0) accept(part);
   }
   remove_ended();
@@ -79,7 +80,7 @@ void Scheduler::drop_cancelled() {
 
 void Scheduler::admit() {
   while (!waiting_.empty() && running_.size() < limits_.parallel) {
-    if (!take_prompt_blocks(*waiting_.front())) {
+    if (!has_state_for_another() || !take_prompt_blocks(*waiting_.front())) {
       LAI_CHECK(!running_.empty());  // submit() refused what an empty pool cannot hold
       return;
     }
@@ -89,6 +90,11 @@ void Scheduler::admit() {
   }
 }
 
+// Checkpoints that running sequences are about to file may hold the last places for a while.
+bool Scheduler::has_state_for_another() const {
+  return !pool_.recurrent() || pool_.states().held() < pool_.states().total();
+}
+
 // Blocks for all tokens so far, cached ones first. One more must stay for each running sequence
 // that can still grow, or the newcomer would be set back at once.
 bool Scheduler::take_prompt_blocks(Sequence& sequence) {
@@ -96,6 +102,7 @@ bool Scheduler::take_prompt_blocks(Sequence& sequence) {
   BlockManager& blocks = pool_.blocks();
   // The last row gives the logits.
   blocks.match(tokens.first(tokens.size() - 1), sequence.kv_kind, sequence.blocks);
+  if (pool_.recurrent()) keep_checkpointed_blocks(sequence);
   const auto cached = static_cast<uint32_t>(sequence.blocks.size());
   const uint32_t missing = blocks_for(tokens.size()) - cached;
   const auto growing =
@@ -112,8 +119,31 @@ bool Scheduler::take_prompt_blocks(Sequence& sequence) {
   return true;
 }
 
+// Of the cached blocks, those up to the last one with a checkpoint. The next ones are wanted where
+// the rest of them ends (what two prompts begin with, a third may too) and at the prompt's last
+// block.
+void Scheduler::keep_checkpointed_blocks(Sequence& sequence) {
+  const uint32_t matched = static_cast<uint32_t>(sequence.blocks.size());
+  uint32_t kept = matched;
+  sequence.restored_from.reset();
+  for (; kept > 0; --kept) {
+    const uint64_t serial = pool_.blocks().serial(sequence.blocks[kept - 1]);
+    sequence.restored_from = pool_.states().find(serial);
+    if (sequence.restored_from) break;
+  }
+  pool_.blocks().release(sequence.blocks, kept);
+  const auto last = static_cast<uint32_t>((sequence.tokens.size() - 1) / BlockManager::kTokens);
+  sequence.checkpoint_at.clear();
+  for (const uint32_t blocks : {matched, last})
+    if (blocks > kept && (sequence.checkpoint_at.empty() || blocks > matched))
+      sequence.checkpoint_at.push_back(blocks * BlockManager::kTokens);
+}
+
 void Scheduler::start(std::unique_ptr<Sequence> sequence) {
-  sequence->slot = pool_.take_slot();
+  if (pool_.recurrent()) {
+    sequence->state = pool_.states().take();  // perhaps the very place restored from
+    pool_.start(*sequence->state, sequence->restored_from);
+  }
   if (!sequence->started) {
     sequence->started = true;
     sequence->started_at = Clock::now();
@@ -170,6 +200,8 @@ void Scheduler::accept(const StepPart& part) {
     return fail(sequence, std::move(sampled.error()));
   }
   publish(sequence);
+  file_checkpoints(sequence);
+  checkpoint_answer(sequence);
   const TokenId token = sampled->token;
   if (sequence.timings.completion_tokens++ == 0) sequence.first_token_at = Clock::now();
   sequence.tokens.push_back(token);
@@ -193,6 +225,37 @@ void Scheduler::publish(Sequence& sequence) {
         sequence.blocks, sequence.published,
         tokens.subspan(size_t{sequence.published} * BlockManager::kTokens, BlockManager::kTokens),
         sequence.kv_kind);
+}
+
+// Copies the state where one is wanted. It is filed once its blocks are published.
+void Scheduler::checkpoint_prompt(Sequence& sequence) {
+  const auto& wanted = sequence.checkpoint_at;
+  if (std::find(wanted.begin(), wanted.end(), sequence.computed) == wanted.end()) return;
+  const std::optional<uint32_t> place = pool_.states().take();
+  if (!place) return;
+  pool_.start(*place, sequence.state);
+  sequence.held_checkpoints.push_back({sequence.computed / BlockManager::kTokens, *place});
+}
+
+void Scheduler::file_checkpoints(Sequence& sequence) {
+  for (const Sequence::Checkpoint& held : sequence.held_checkpoints)
+    pool_.states().file(held.place, pool_.blocks().serial(sequence.blocks[held.blocks - 1]));
+  sequence.held_checkpoints.clear();
+}
+
+// An answer keeps one checkpoint, at its last whole block, for the next turn of a conversation.
+void Scheduler::checkpoint_answer(Sequence& sequence) {
+  if (!pool_.recurrent() || sequence.computed % BlockManager::kTokens != 0) return;
+  StateCache& states = pool_.states();
+  const uint32_t block = sequence.blocks[sequence.computed / BlockManager::kTokens - 1];
+  const uint64_t serial = pool_.blocks().serial(block);
+  if (serial == 0 || states.find(serial)) return;
+  if (const auto before = states.find(sequence.answer_checkpoint)) states.free(*before);
+  const std::optional<uint32_t> place = states.take();
+  if (!place) return;
+  pool_.start(*place, sequence.state);
+  states.file(*place, serial);
+  sequence.answer_checkpoint = serial;
 }
 
 void Scheduler::emit(Sequence& sequence, Event event) {
@@ -239,8 +302,13 @@ void Scheduler::release(Sequence& sequence) {
 
 void Scheduler::give_back(Sequence& sequence) {
   pool_.blocks().release(sequence.blocks);
-  if (sequence.slot) pool_.give_slot(*sequence.slot);
-  sequence.slot.reset();
+  for (const Sequence::Checkpoint& held : sequence.held_checkpoints)
+    pool_.states().free(held.place);
+  sequence.held_checkpoints.clear();
+  sequence.checkpoint_at.clear();
+  sequence.answer_checkpoint = 0;
+  if (sequence.state) pool_.states().free(*sequence.state);
+  sequence.state.reset();
 }
 
 void Scheduler::remove_ended() {
@@ -269,6 +337,8 @@ void Scheduler::update_stats() {
   now.kv_blocks_free = pool_.blocks().available();
   now.kv_blocks_cached = pool_.blocks().cached();
   now.evictions = pool_.blocks().evictions();
+  now.states = pool_.states().total();
+  now.checkpoints = pool_.states().filed();
   const std::lock_guard lock(stats_mutex_);
   stats_ = now;
 }

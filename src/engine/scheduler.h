@@ -47,12 +47,17 @@ class Scheduler {
   void drop_cancelled();
   void admit();
   bool take_prompt_blocks(Sequence& sequence);
+  void keep_checkpointed_blocks(Sequence& sequence);
+  [[nodiscard]] bool has_state_for_another() const;
   void start(std::unique_ptr<Sequence> sequence);
   void reserve_blocks();
   void preempt_youngest();
   void forward();
   void accept(const StepPart& part);
   void publish(Sequence& sequence);
+  void checkpoint_prompt(Sequence& sequence);
+  void file_checkpoints(Sequence& sequence);
+  void checkpoint_answer(Sequence& sequence);
 
   void emit(Sequence& sequence, Event event);
   void finish(Sequence& sequence, FinishReason reason, OutputAssembler::Output output);

@@ -36,9 +36,18 @@ struct Sequence {
   uint32_t kv_kind = 0;     // BlockManager::match
   OutputAssembler output;
 
-  std::vector<uint32_t> blocks;  // KV blocks, by position / kKvBlockTokens
-  uint32_t published = 0;        // of them, offered to the prefix cache
-  std::optional<uint32_t> slot;  // recurrent state, while running
+  std::vector<uint32_t> blocks;   // KV blocks, by position / kKvBlockTokens
+  uint32_t published = 0;         // of them, offered to the prefix cache
+  std::optional<uint32_t> state;  // place of the recurrent one, while running
+
+  // Of models with recurrent state: places in the StateCache.
+  struct Checkpoint {
+    uint32_t blocks = 0, place = 0;  // the state after that many whole blocks
+  };
+  std::optional<uint32_t> restored_from;     // where this run of it began
+  std::vector<uint32_t> checkpoint_at;       // ascending positions; a step ends at each
+  std::vector<Checkpoint> held_checkpoints;  // not filed yet: their blocks are not published
+  uint64_t answer_checkpoint = 0;            // serial under which the latest one is filed
 
   bool started = false;      // admitted at least once
   bool ended = false;        // its last event is out
@@ -49,6 +58,12 @@ struct Sequence {
   [[nodiscard]] uint32_t pending() const { return static_cast<uint32_t>(tokens.size()) - computed; }
   // Positions that may come to be computed (the last token sampled is not).
   [[nodiscard]] uint32_t reach() const { return tokens_max - 1; }
+  // Most tokens that the next step may compute.
+  [[nodiscard]] uint32_t step_limit() const {
+    for (const uint32_t position : checkpoint_at)
+      if (position > computed) return position - computed;
+    return ~uint32_t{0};
+  }
   [[nodiscard]] bool cancel_asked() const { return cancelled->load(std::memory_order_relaxed); }
 };
 

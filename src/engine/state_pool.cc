@@ -10,7 +10,7 @@ namespace localai::engine {
 Result<StatePool> StatePool::create(const StatePlan& plan) {
   LAI_TRY(PageRegion kv, PageRegion::allocate(plan.blocks * plan.block_bytes, "KV cache"));
   LAI_TRY(PageRegion recurrent,
-          PageRegion::allocate(plan.slots * plan.recurrent_bytes, "recurrent state"));
+          PageRegion::allocate(plan.states * plan.recurrent_bytes, "recurrent state"));
   return StatePool(plan, std::move(kv), std::move(recurrent));
 }
 
@@ -18,25 +18,18 @@ StatePool::StatePool(const StatePlan& plan, PageRegion kv, PageRegion recurrent)
     : plan_(plan),
       kv_(std::move(kv)),
       recurrent_(std::move(recurrent)),
-      blocks_(plan.blocks, plan.prefix_cache) {
-  free_slots_.reserve(plan.slots);
-  for (uint32_t slot = plan.slots; slot-- > 0;) free_slots_.push_back(slot);
-}
+      blocks_(plan.blocks, plan.prefix_cache),
+      states_(plan.states) {}
 
 models::KvPoolView StatePool::view() const {
   return {kv_.data(), plan_.block_bytes, plan_.kv_dtype};
 }
 
-uint32_t StatePool::take_slot() {
-  LAI_CHECK(!free_slots_.empty());
-  const uint32_t slot = free_slots_.back();
-  free_slots_.pop_back();
-  if (std::byte* data = slot_data(slot)) std::memset(data, 0, plan_.recurrent_bytes);
-  return slot;
-}
-
-std::byte* StatePool::slot_data(uint32_t slot) const {
-  return plan_.recurrent_bytes == 0 ? nullptr : recurrent_.data() + slot * plan_.recurrent_bytes;
+void StatePool::start(uint32_t place, std::optional<uint32_t> from) {
+  if (!from)
+    std::memset(state(place), 0, plan_.recurrent_bytes);
+  else if (*from != place)
+    std::memcpy(state(place), state(*from), plan_.recurrent_bytes);
 }
 
 void StatePool::discard(std::vector<uint32_t>& blocks) {

@@ -1,12 +1,15 @@
 #pragma once
 // The memory of all sequences of one engine: the KV pool (blocks, handed out by a BlockManager) and
-// one recurrent state per running sequence. Sized and allocated once. One thread.
+// recurrent states, of running sequences and of prefixes (handed out by a StateCache). Sized and
+// allocated once. One thread.
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "base/result.h"
 #include "engine/block_manager.h"
 #include "engine/page_region.h"
+#include "engine/state_cache.h"
 #include "models/model.h"
 
 namespace localai::engine {
@@ -16,15 +19,16 @@ struct StatePlan {
   DType kv_dtype = DType::kF16;
   uint64_t block_bytes = 0;
   uint32_t blocks = 0;
-  uint64_t recurrent_bytes = 0;  // per slot
-  uint32_t slots = 0;
+  uint64_t recurrent_bytes = 0;  // of one state
+  uint32_t states = 0;           // of running sequences and checkpoints
+  uint32_t running = 0;          // sequences that may run at once
   bool prefix_cache = false;
 
   [[nodiscard]] uint64_t kv_region_bytes() const {
     return PageRegion::rounded(blocks * block_bytes);
   }
   [[nodiscard]] uint64_t recurrent_region_bytes() const {
-    return PageRegion::rounded(slots * recurrent_bytes);
+    return PageRegion::rounded(states * recurrent_bytes);
   }
 };
 
@@ -37,10 +41,14 @@ class StatePool {
   [[nodiscard]] models::KvPoolView view() const;
   [[nodiscard]] uint64_t bytes() const { return kv_.bytes() + recurrent_.bytes(); }
 
-  // A zeroed recurrent state; as many as the plan has slots. 0 bytes: every slot is null.
-  uint32_t take_slot();
-  void give_slot(uint32_t slot) { free_slots_.push_back(slot); }
-  [[nodiscard]] std::byte* slot_data(uint32_t slot) const;
+  [[nodiscard]] bool recurrent() const { return plan_.recurrent_bytes != 0; }
+  // Places of recurrent states; none in a pool without.
+  [[nodiscard]] StateCache& states() { return states_; }
+  // Makes the state in `place` that of the empty sequence, or a copy of another place's.
+  void start(uint32_t place, std::optional<uint32_t> from);
+  [[nodiscard]] std::byte* state(uint32_t place) const {
+    return recurrent_.data() + place * plan_.recurrent_bytes;
+  }
 
   // Drops the blocks of a sequence whose numbers are suspect: out of the cache, and zeroed where
   // nobody else holds them.
@@ -52,7 +60,7 @@ class StatePool {
   StatePlan plan_;
   PageRegion kv_, recurrent_;
   BlockManager blocks_;
-  std::vector<uint32_t> free_slots_;
+  StateCache states_;
 };
 
 }  // namespace localai::engine

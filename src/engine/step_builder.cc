@@ -8,7 +8,10 @@ std::span<StepPart> StepBuilder::plan(std::span<const std::unique_ptr<Sequence>>
   parts_.clear();
   for (const auto& sequence : running) {
     const uint32_t pending = sequence->pending();
-    parts_.push_back({sequence.get(), pending == 1 ? 1u : 0u, pending == 1 ? 0u : pending});
+    parts_.push_back({.sequence = sequence.get(),
+                      .rows = pending == 1 ? 1u : 0u,
+                      .remaining = pending == 1 ? 0u : pending,
+                      .limit = sequence->step_limit()});
   }
   share_prefill();
   std::erase_if(parts_, [](const StepPart& part) { return part.rows == 0; });
@@ -22,7 +25,7 @@ void StepBuilder::share_prefill() {
   if (prompts_.empty()) return;
   uint32_t budget = prefill_chunk_;
   const auto give = [&budget](StepPart& part, uint32_t at_most) {
-    const uint32_t rows = std::min({at_most, part.remaining, budget});
+    const uint32_t rows = std::min({at_most, part.remaining, budget, part.limit - part.rows});
     part.rows += rows;
     part.remaining -= rows;
     budget -= rows;
@@ -55,7 +58,7 @@ models::Step StepBuilder::build(const StatePool& pool) {
       positions_.push_back(position);
       sequence_.push_back(static_cast<uint32_t>(views_.size()));
     }
-    views_.push_back({sequence.blocks, sequence.slot ? pool.slot_data(*sequence.slot) : nullptr,
+    views_.push_back({sequence.blocks, sequence.state ? pool.state(*sequence.state) : nullptr,
                       sequence.reach()});
     if (part.remaining > 0) continue;
     part.output_row = static_cast<uint32_t>(output_rows_.size());

@@ -18,6 +18,7 @@ struct StepPart {
   uint32_t rows = 0;
   uint32_t remaining = 0;              // pending tokens after this step; 0: the last row is sampled
   uint32_t output_row = ~uint32_t{0};  // its row in the logits, when sampled
+  uint32_t limit = ~uint32_t{0};       // of rows
 };
 
 class StepBuilder {

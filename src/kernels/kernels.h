@@ -73,6 +73,22 @@ struct AttentionArgs {
   float softcap = 0.f;  // s = softcap * tanh(s / softcap) before the mask; 0: none
 };
 
+// Mamba2's recurrence for one head of one sequence, over `rows` positions in order:
+//   S = decay * S + (dt * x) outer B;  y = S C + d * x.
+// One row of S never waits for another, so rows of S and heads may run anywhere.
+struct SsmScanArgs {
+  size_t rows = 0, head_dim = 0, state_size = 0;
+  float* state = nullptr;  // S [head_dim, state_size], updated
+  float* x = nullptr;      // [rows] x [head_dim], `stride` floats apart; y takes its place
+  const float* b = nullptr;
+  const float* c = nullptr;  // [rows] x [state_size], `stride` floats apart, as b
+  size_t stride = 0;
+  const float* dt = nullptr;
+  const float* decay = nullptr;  // [rows], `dt_stride` floats apart, as dt
+  size_t dt_stride = 0;
+  float d = 0.f;
+};
+
 struct KernelSet {
   std::string_view name;  // "scalar", "avx2", "avx512", "avx512vnni": the value of LOCALAI_KERNELS
   uint32_t needs;         // CpuFeature bits
@@ -112,6 +128,12 @@ struct KernelSet {
   // f32 -> f16, round to nearest even; for the KV cache.
   void (*to_f16)(const float* x, uint16_t* out, size_t n);
   void (*attention)(const AttentionArgs& args);
+  // One position of a causal depthwise convolution with silu, over n channels:
+  //   x[i] = silu(bias[i] + sum_j w[j * stride + i] * history[j][i] + w[taps * stride + i] * x[i]),
+  // history[0] (of `taps` >= 1, oldest first) then holds what x was.
+  void (*ssm_conv)(float* x, float* const* history, size_t taps, const float* w, size_t stride,
+                   const float* bias, size_t n);
+  void (*ssm_scan)(const SsmScanArgs& args);
 };
 
 // Best first; the last is "scalar". Sets compiled out (other architectures) are not listed.

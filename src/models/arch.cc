@@ -9,9 +9,9 @@
 namespace localai::models {
 namespace {
 
-const ArchSpec* const kArchitectures[] = {&kLlama,   &kMistral,    &kQwen2, &kQwen3,
-                                          &kGranite, &kPhi3,       &kGemma, &kGemma2,
-                                          &kGemma3,  &kVaultGemma, &kBert};
+const ArchSpec* const kArchitectures[] = {
+    &kLlama, &kMistral, &kQwen2,  &kQwen3,  &kGranite,    &kGraniteMoe, &kGraniteHybrid,
+    &kPhi3,  &kGemma,   &kGemma2, &kGemma3, &kVaultGemma, &kBert};
 
 // Far above every published model, low enough that no product of two overflows 64 bits and no
 // vector sized by one exhausts memory.
@@ -30,12 +30,38 @@ Status read_sizes(const Metadata& metadata, Hyperparameters& hyper) {
   return Ok{};
 }
 
-Status read_heads(const Metadata& metadata, Hyperparameters& hyper) {
+// GGUF files of models with other mixers state the KV heads per layer, 0 where there is no
+// attention; the others have to be equal.
+Status read_mixed_kv_heads(const Metadata& metadata, Key key, Hyperparameters& hyper) {
+  LAI_TRY(const std::vector<uint64_t> counts, metadata.per_layer(key, hyper.layers));
+  uint64_t kv_heads = 0;
+  for (size_t i = 0; i < counts.size(); ++i) {
+    if (counts[i] == 0) {
+      hyper.kinds[i] = LayerKind::kMamba;
+      continue;
+    }
+    if (kv_heads != 0 && counts[i] != kv_heads)
+      return metadata.error(Code::kUnsupported, key,
+                            std::to_string(kv_heads) + " in one layer and " +
+                                std::to_string(counts[i]) + " in another");
+    kv_heads = counts[i];
+  }
+  if (kv_heads > kHeadsMax)
+    return metadata.error(Code::kCorrupt, key, std::to_string(kv_heads) + " heads");
+  hyper.kv_heads = kv_heads == 0 ? hyper.heads : static_cast<uint32_t>(kv_heads);
+  return Ok{};
+}
+
+Status read_heads(const ArchSpec& spec, const Metadata& metadata, Hyperparameters& hyper) {
   constexpr Key kHeads{"attention.head_count", "num_attention_heads"};
   constexpr Key kKvHeads{"attention.head_count_kv", "num_key_value_heads"};
   constexpr Key kHeadDim{"attention.key_length", "head_dim"};
   LAI_TRY(hyper.heads, metadata.dimension(kHeads, kHeadsMax));
-  LAI_TRY(hyper.kv_heads, metadata.dimension(kKvHeads, kHeadsMax, hyper.heads));
+  if (spec.mamba_layers && metadata.is_gguf()) {
+    LAI_TRY_STATUS(read_mixed_kv_heads(metadata, kKvHeads, hyper));
+  } else {
+    LAI_TRY(hyper.kv_heads, metadata.dimension(kKvHeads, kHeadsMax, hyper.heads));
+  }
   if (hyper.heads % hyper.kv_heads != 0)
     return metadata.error(Code::kCorrupt, kKvHeads,
                           std::to_string(hyper.kv_heads) + " does not divide " +
@@ -74,6 +100,12 @@ Status read_flags(const ArchSpec& spec, const Metadata& metadata, Hyperparameter
 
 }  // namespace
 
+bool has_ffn_part(Need need, const Hyperparameters& hyper) {
+  if (need == Need::kIfNoExperts) return hyper.experts == 0;
+  if (need == Need::kIfExperts) return hyper.experts != 0;
+  return need != Need::kIfSharedExpert || (hyper.experts != 0 && hyper.shared_expert);
+}
+
 uint64_t dim_size(Dim dim, const Hyperparameters& hyper) {
   switch (dim) {
     case Dim::kVocab:
@@ -94,6 +126,26 @@ uint64_t dim_size(Dim dim, const Hyperparameters& hyper) {
       return hyper.context;
     case Dim::kTokenTypes:
       return hyper.token_types;
+    case Dim::kMambaInner:
+      return hyper.mamba.inner();
+    case Dim::kMambaProjection:
+      return hyper.mamba.projection();
+    case Dim::kMambaChannels:
+      return hyper.mamba.channels();
+    case Dim::kMambaTapsAndOne:
+      return uint64_t{hyper.mamba.taps} + 1;
+    case Dim::kMambaHeads:
+      return hyper.mamba.heads;
+    case Dim::kMambaGroups:
+      return hyper.mamba.groups;
+    case Dim::kMambaGroupWidth:
+      return hyper.mamba.groups == 0 ? 0 : hyper.mamba.inner() / hyper.mamba.groups;
+    case Dim::kExperts:
+      return hyper.experts;
+    case Dim::kExpertFfn:
+      return hyper.expert_ffn;
+    case Dim::kOne:
+      return 1;
   }
   return 0;
 }
@@ -101,14 +153,14 @@ uint64_t dim_size(Dim dim, const Hyperparameters& hyper) {
 Result<Hyperparameters> read_hyperparameters(const ArchSpec& spec, const Metadata& metadata) {
   Hyperparameters hyper;
   LAI_TRY_STATUS(read_sizes(metadata, hyper));
-  LAI_TRY_STATUS(read_heads(metadata, hyper));
+  hyper.kinds.assign(hyper.layers, LayerKind::kFullAttention);
+  LAI_TRY_STATUS(read_heads(spec, metadata, hyper));
   LAI_TRY_STATUS(read_flags(spec, metadata, hyper));
   // GGUF need not say: the embedding's own shape decides, in bind_weights().
   LAI_TRY(hyper.vocab, metadata.dimension({"vocab_size", "vocab_size"}, kVocabMax,
                                           metadata.is_gguf() ? kVocabMax : 0));
   hyper.attention_scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(hyper.head_dim)));
   hyper.rope.base = metadata.is_gguf() ? hyper.rope.base : spec.default_rope_base;
-  hyper.kinds.assign(hyper.layers, LayerKind::kFullAttention);
   LAI_TRY_STATUS(read_rope(metadata, hyper.head_dim, hyper.rope));
   hyper.sliding_rope = hyper.rope;
   if (spec.read != nullptr) LAI_TRY_STATUS(spec.read(metadata, hyper));

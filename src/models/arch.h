@@ -5,6 +5,7 @@
 // plus one function for hyperparameters that only it has. Adding one: a file arch_NAME.cc with its
 // ArchSpec, a line in arch.cc, a golden test (docs/ARCHITECTURE.md, "Add an architecture").
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -26,6 +27,27 @@ enum class Activation : uint8_t { kSilu, kGeluTanh };
 // Above every published vocabulary. Also stands for "not stated" while a GGUF file is read.
 inline constexpr uint32_t kVocabMax = 1u << 24;
 
+inline constexpr uint32_t kMambaTapsMax = 15;  // as many earlier positions a convolution may see
+
+// A Mamba2 mixer: `heads` states of [head_dim, state_size], whose B and C are shared by the heads
+// of a group, behind a convolution over `taps` earlier positions and the current one.
+struct MambaParameters {
+  uint32_t heads = 0, head_dim = 0, groups = 0, state_size = 0, taps = 0;
+  bool conv_bias = true;
+  bool bias = false;  // of the two projections
+  float dt_min = 0.f, dt_max = std::numeric_limits<float>::infinity();
+
+  [[nodiscard]] uint64_t inner() const { return uint64_t{heads} * head_dim; }
+  // x, B and C, which go through the convolution.
+  [[nodiscard]] uint64_t channels() const { return inner() + uint64_t{2} * groups * state_size; }
+  // z, then the channels, then dt.
+  [[nodiscard]] uint64_t projection() const { return inner() + channels() + heads; }
+  // f32 of one layer's state of one sequence: S of every head, then the last raw channels.
+  [[nodiscard]] uint64_t state_floats() const {
+    return inner() * state_size + uint64_t{taps} * channels();
+  }
+};
+
 // Everything the forward pass needs to know besides the weights.
 struct Hyperparameters {
   uint32_t layers = 0, hidden = 0, ffn = 0, vocab = 0, context = 0;
@@ -37,6 +59,7 @@ struct Hyperparameters {
   float attention_scale = 0.f;    // 1/sqrt(head_dim) unless the model says otherwise
   float attention_softcap = 0.f;  // 0: none
   float final_softcap = 0.f;      // 0: none
+  bool use_rope = true;           // false: attention without positions
   RopeParameters rope;            // of full attention
   RopeParameters sliding_rope;    // of sliding attention; equal to `rope` unless stated
   uint32_t sliding_window = 0;    // a key is visible while q_pos - k_pos < sliding_window
@@ -45,6 +68,11 @@ struct Hyperparameters {
   bool attention_bias = false;    // config.json says so; in GGUF the tensors themselves do
   bool mlp_bias = false;
   uint32_t token_types = 0;  // of an encoder
+  MambaParameters mamba;     // of LayerKind::kMamba
+  uint32_t experts = 0;      // 0: no mixture of experts
+  uint32_t experts_used = 0;
+  uint32_t expert_ffn = 0;     // width of one expert; `ffn` is that of the dense or shared part
+  bool shared_expert = false;  // a dense part beside the experts
 
   [[nodiscard]] uint64_t query_rows() const { return uint64_t{heads} * head_dim; }
   [[nodiscard]] uint64_t kv_rows() const { return uint64_t{kv_heads} * head_dim; }
@@ -60,7 +88,17 @@ enum class Dim : uint8_t {
   kHead,
   kRotaryHalf,
   kPositions,
-  kTokenTypes
+  kTokenTypes,
+  kMambaInner,
+  kMambaProjection,
+  kMambaChannels,
+  kMambaTapsAndOne,
+  kMambaHeads,
+  kMambaGroups,
+  kMambaGroupWidth,
+  kExperts,
+  kExpertFfn,
+  kOne,
 };
 uint64_t dim_size(Dim dim, const Hyperparameters& hyper);
 
@@ -74,7 +112,18 @@ enum class Need : uint8_t {
   kIfUntied,         // the output matrix
   kIfAttentionBias,  // config.json: attention_bias; GGUF: when present
   kIfMlpBias,        // config.json: mlp_bias; GGUF: when present
+  kIfConvBias,       // config.json: mamba_conv_bias; GGUF: when present
+  kIfMambaBias,      // config.json: mamba_proj_bias; GGUF: when present
+  kIfNoExperts,
+  kIfExperts,
+  kIfSharedExpert,  // a dense part beside experts
 };
+
+// Whether the model has the part of the FFN that a tensor belongs to.
+bool has_ffn_part(Need need, const Hyperparameters& hyper);
+
+// Which layers have the tensor.
+enum class LayerSet : uint8_t { kAll, kAttention, kMamba };
 
 // A tensor that holds several of the list's one after the other, as rows: used in place, each of
 // them as a view of its rows.
@@ -94,6 +143,11 @@ struct TensorRow {
   bool norm = false;                   // stored as w - 1 in safetensors of Gemma models
   const FusedTensor* fused = nullptr;  // where else it may be, as part number `part`
   size_t part = 0;
+  LayerSet layers = LayerSet::kAll;
+  bool per_expert = false;  // [experts, rows, cols]
+  bool exact = false;       // f32 activations with any precision
+  // A vector stored as [rows, cols], where dimensions of 1 may be left out.
+  bool matrix_shape = false;
 };
 
 struct ArchSpec {
@@ -110,8 +164,11 @@ struct ArchSpec {
   Key eps_key = {"attention.layer_norm_rms_epsilon", "rms_norm_eps"};
   std::string_view optional_prefix = "";  // that safetensors may put before every name
   bool encoder = false;                   // of another graph: encoder.h
+  bool mamba_layers = false;              // some layers are not attention: see `kinds`
   // What only this architecture has, after the common part was read. Null: nothing.
   Status (*read)(const Metadata& metadata, Hyperparameters& hyper) = nullptr;
+  // Brings private vectors that the formats store differently into one form. Null: nothing.
+  void (*adapt)(const Hyperparameters& hyper, bool gguf, Weights& weights) = nullptr;
 };
 
 // Sizes, scales, RoPE and head layout, checked. Errors: kCorrupt, kUnsupported, naming the key.

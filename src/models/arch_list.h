@@ -9,6 +9,8 @@ extern const ArchSpec kMistral;
 extern const ArchSpec kQwen2;
 extern const ArchSpec kQwen3;
 extern const ArchSpec kGranite;
+extern const ArchSpec kGraniteMoe;
+extern const ArchSpec kGraniteHybrid;
 extern const ArchSpec kGemma;
 extern const ArchSpec kGemma2;
 extern const ArchSpec kGemma3;

@@ -20,6 +20,14 @@ struct Overloaded : F... {
 template <class... F>
 Overloaded(F...) -> Overloaded<F...>;  // clang 14 does not deduce aggregates by itself
 
+// Without dimensions of 1.
+Shape squeezed(const Shape& shape) {
+  Shape out;
+  for (uint32_t i = 0; i < shape.rank; ++i)
+    if (shape[i] != 1) out.dims[out.rank++] = shape[i];
+  return out;
+}
+
 class Binder {
  public:
   Binder(const ArchSpec& spec, const formats::Checkpoint& checkpoint,
@@ -40,8 +48,9 @@ class Binder {
     for (const TensorRow& row : spec_.tensors) {
       const bool per_layer = row.slot.index() >= 2;
       for (uint32_t layer = 0; layer < (per_layer ? hyper_.layers : 1u); ++layer)
-        LAI_TRY_STATUS(bind_row(row, layer));
+        if (has_tensor(row.layers, hyper_.kinds[layer])) LAI_TRY_STATUS(bind_row(row, layer));
     }
+    if (spec_.adapt != nullptr) spec_.adapt(hyper_, gguf_, weights_);
     if (weights_.head.data == nullptr) weights_.head = weights_.embedding;
     LAI_TRY_STATUS(finish_rope_divisors());
     warn_of_extra_tensors();
@@ -63,6 +72,10 @@ class Binder {
         if (!(divisor > 0.f && std::isfinite(divisor)))
           return fail(std::to_string(divisor) + " is not positive");
     return Ok{};
+  }
+
+  static bool has_tensor(LayerSet set, LayerKind kind) {
+    return set == LayerSet::kAll || (set == LayerSet::kMamba) == (kind == LayerKind::kMamba);
   }
 
   template <class Named>  // TensorRow or FusedTensor
@@ -90,6 +103,14 @@ class Binder {
         return {gguf_ || hyper_.attention_bias, gguf_};
       case Need::kIfMlpBias:
         return {gguf_ || hyper_.mlp_bias, gguf_};
+      case Need::kIfConvBias:
+        return {gguf_ || hyper_.mamba.conv_bias, gguf_};
+      case Need::kIfMambaBias:
+        return {gguf_ || hyper_.mamba.bias, gguf_};
+      case Need::kIfNoExperts:
+      case Need::kIfExperts:
+      case Need::kIfSharedExpert:
+        return {has_ffn_part(need, hyper_), false};
     }
     return {false, true};
   }
@@ -98,7 +119,14 @@ class Binder {
     return {code, checkpoint_.path().string() + ": tensor '" + name + "': " + what};
   }
 
+  // A matrix, or one for each expert.
+  [[nodiscard]] Shape matrix_shape(const TensorRow& row, uint64_t rows) const {
+    const uint64_t cols = dim_size(row.cols, hyper_);
+    return row.per_expert ? make_shape({hyper_.experts, rows, cols}) : make_shape({rows, cols});
+  }
+
   // The rows of `row` inside the tensor that also holds others; none when there is no such tensor.
+  // Its `bytes` are the whole tensor's: from them comes the distance between experts.
   Result<std::optional<TensorView>> find_part(const TensorRow& row, const std::string& name) {
     const TensorView* whole = checkpoint_.find(name);
     if (whole == nullptr) return std::optional<TensorView>();
@@ -108,16 +136,15 @@ class Binder {
       if (i < row.part) before += rows;
       total += rows;
     }
-    const uint64_t rows = dim_size(row.rows, hyper_), cols = dim_size(row.cols, hyper_);
     const bool matrix = row.slot.index() % 2 == 0;
+    const uint64_t rows = dim_size(row.rows, hyper_);
     LAI_TRY_STATUS(
-        check_shape(name, *whole, matrix ? make_shape({total, cols}) : make_shape({total})));
-    const uint64_t row_bytes = whole->bytes / total;
-    return std::optional<TensorView>(
-        TensorView{.dtype = whole->dtype,
-                   .shape = matrix ? make_shape({rows, cols}) : make_shape({rows}),
-                   .data = whole->data + before * row_bytes,
-                   .bytes = rows * row_bytes});
+        check_shape(name, *whole, matrix ? matrix_shape(row, total) : make_shape({total})));
+    const uint64_t row_bytes = matrix ? whole->row_bytes() : whole->bytes / total;
+    TensorView part = *whole;
+    part.shape = matrix ? matrix_shape(row, rows) : make_shape({rows});
+    part.data += before * row_bytes;
+    return std::optional<TensorView>(part);
   }
 
   Status bind_row(const TensorRow& row, uint32_t layer) {
@@ -156,14 +183,16 @@ class Binder {
   }
 
   Status set(const TensorRow& row, const std::string& name, const TensorView& view, Matrix& out) {
-    const Shape expected = make_shape({dim_size(row.rows, hyper_), dim_size(row.cols, hyper_)});
-    LAI_TRY_STATUS(check_shape(name, view, expected));
+    const uint64_t rows = dim_size(row.rows, hyper_);
+    LAI_TRY_STATUS(check_shape(name, view, matrix_shape(row, rows)));
     out = {.data = view.data,
            .dtype = view.dtype,
-           .rows = view.rows(),
+           .rows = rows,
            .cols = view.cols(),
-           .row_bytes = view.row_bytes(),
+           .row_bytes = dtype_bytes(view.dtype, view.cols()).value(),
            .fused = is_fused(row, name),
+           .exact = row.exact,
+           .expert_bytes = row.per_expert ? view.bytes / hyper_.experts : 0,
            .scales = {}};
     if (!set_kernels(kernels_, precision_, out))
       return fail(Code::kUnsupported, name,
@@ -176,14 +205,15 @@ class Binder {
   [[nodiscard]] bool is_fused(const TensorRow& row, std::string_view name) const {
     if (row.fused == nullptr) return false;
     const std::string_view pattern = gguf_ ? row.fused->gguf : row.fused->hf;
-    return name.ends_with(pattern.substr(pattern.find("{}") + 2));
+    return !pattern.empty() && name.ends_with(pattern.substr(pattern.find("{}") + 2));
   }
 
   Status set_scales(const std::string& name, const TensorView& view, Matrix& out) {
     LAI_TRY(auto found, read_f8_scales(checkpoint_, name, view));
     if (!found) return Ok{};
-    if (&out == &weights_.embedding)
-      return fail(Code::kUnsupported, found->tensor, "scales of an embedding are not supported");
+    if (&out == &weights_.embedding || out.expert_bytes != 0)
+      return fail(Code::kUnsupported, found->tensor,
+                  "scales of embeddings and experts are not supported");
     seen_.insert(found->tensor);
     out.scales = std::move(found->scales);
     weights_.private_bytes += out.scales.values.size() * sizeof(float);
@@ -191,7 +221,12 @@ class Binder {
   }
 
   Status set(const TensorRow& row, const std::string& name, const TensorView& view, Vector& out) {
-    LAI_TRY_STATUS(check_shape(name, view, make_shape({dim_size(row.rows, hyper_)})));
+    if (!row.matrix_shape) {
+      LAI_TRY_STATUS(check_shape(name, view, make_shape({dim_size(row.rows, hyper_)})));
+    } else if (const Shape expected = matrix_shape(row, dim_size(row.rows, hyper_));
+               squeezed(view.shape) != squeezed(expected)) {
+      LAI_TRY_STATUS(check_shape(name, view, expected));
+    }
     if (view.dtype != DType::kF32 && view.dtype != DType::kF16 && view.dtype != DType::kBF16)
       return fail(Code::kUnsupported, name,
                   "type " + std::string(dtype_name(view.dtype)) + "; F32, F16 or BF16 is needed");
@@ -242,7 +277,7 @@ class Binder {
 
 bool set_kernels(const kernels::KernelSet& kernels, Precision precision, Matrix& matrix) {
   const auto type = static_cast<size_t>(matrix.dtype);
-  const bool fast = precision == Precision::kFast;
+  const bool fast = precision == Precision::kFast && !matrix.exact;
   matrix.matmul = fast ? kernels.matmul_fast[type] : kernels.matmul_exact[type];
   matrix.quantized_input = fast && kernels::KernelSet::fast_uses_quant_rows(matrix.dtype);
   return matrix.matmul != nullptr && kernels.dequantize_row[type] != nullptr;

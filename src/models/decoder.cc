@@ -16,8 +16,14 @@ Decoder::Decoder(std::shared_ptr<const formats::Checkpoint> checkpoint, const Ar
       weights_(std::move(weights)),
       kernels_(kernels),
       info_(std::move(info)),
-      state_{.kv_layers = hyper_.layers, .kv_heads = hyper_.kv_heads, .head_dim = hyper_.head_dim},
-      full_frequencies_(rope_frequencies(hyper_.rope, weights_.rope_divisors)) {
+      state_{.kv_heads = hyper_.kv_heads, .head_dim = hyper_.head_dim} {
+  uint64_t mamba_layers = 0;
+  for (const LayerKind kind : hyper_.kinds)
+    state_index_.push_back(kind == LayerKind::kMamba ? static_cast<uint32_t>(mamba_layers++)
+                                                     : state_.kv_layers++);
+  state_.recurrent_bytes = mamba_layers * mamba_state_bytes();
+  if (!hyper_.use_rope) return;
+  full_frequencies_ = rope_frequencies(hyper_.rope, weights_.rope_divisors);
   if (info_.long_rope_after != 0)
     long_frequencies_ = rope_frequencies(hyper_.rope, weights_.long_rope_divisors);
   if (hyper_.sliding_rope != hyper_.rope)
@@ -28,7 +34,7 @@ std::unique_ptr<Workspace> Decoder::make_workspace() const {
   return std::make_unique<DecoderWorkspace>();
 }
 
-// What prepare() and plan_attention() allocate.
+// What prepare(), plan_attention() and the parts of hybrid models allocate.
 uint64_t Decoder::workspace_bytes(size_t rows, size_t blocks, size_t threads) const {
   const size_t floats = 2 * size_t{hyper_.hidden} + qkv_cols() + hyper_.ffn +
                         2 * (full_frequencies_.size() + sliding_frequencies_.size());
@@ -40,7 +46,8 @@ uint64_t Decoder::workspace_bytes(size_t rows, size_t blocks, size_t threads) co
          ActivationRows::bytes_for(rows, hyper_.hidden) +
          ActivationRows::bytes_for(rows, hyper_.query_rows()) +
          ActivationRows::bytes_for(rows, hyper_.ffn) + tasks * sizeof(AttentionTask) +
-         threads * attention_scratch_bytes(blocks);
+         threads * attention_scratch_bytes(blocks) + mamba_workspace_bytes(rows) +
+         expert_workspace_bytes(rows);
 }
 
 void Decoder::forward(const Step& step, Workspace& workspace, ThreadPool& pool,
@@ -52,9 +59,12 @@ void Decoder::forward(const Step& step, Workspace& workspace, ThreadPool& pool,
   for (size_t i = 0; i < hyper_.layers && pass.rows > 0; ++i) {
     const LayerWeights& layer = weights_.layers[i];
     const bool last = i + 1 == hyper_.layers;
-    attention_mixer(pass, i);
+    if (hyper_.kinds[i] == LayerKind::kMamba)
+      mamba_mixer(pass, i);
+    else
+      attention_mixer(pass, i);
     finish_branch(pass, layer.output_bias, layer.attention_post_norm, layer.ffn_norm,
-                  layer.gate.quantized_input || layer.up.quantized_input);
+                  ffn_reads_codes(layer));
     feed_forward(pass, layer);
     const LayerWeights* next = last ? nullptr : &weights_.layers[i + 1];
     finish_branch(pass, layer.down_bias, layer.ffn_post_norm,
@@ -74,6 +84,7 @@ void Decoder::prepare(Pass& pass) const {
   w.input.resize(rows, hyper_.hidden);
   w.mixed.resize(rows, hyper_.query_rows());
   w.gated.resize(rows, hyper_.ffn);
+  if (state_.recurrent_bytes > 0) prepare_mamba(pass);
   for (RopeAngles* angles : {&w.full_rope, &w.sliding_rope}) {
     const auto& frequencies = angles == &w.full_rope ? full_frequencies_ : sliding_frequencies_;
     grow_to(angles->cos, rows * frequencies.size());
@@ -135,7 +146,8 @@ void Decoder::attention_mixer(Pass& pass, size_t layer) const {
   const LayerWeights& weights = weights_.layers[layer];
   project_qkv(pass, weights);
   for_rows(pass.pool, pass.rows, [&](size_t r) { rotate_and_store(pass, layer, r); });
-  if (layer + 1 == hyper_.layers) keep_output_rows(pass);
+  if (layer + 1 == hyper_.layers)
+    keep_output_rows(pass, pass.w.qkv.data(), qkv_cols(), hyper_.query_rows());
   if (pass.rows == 0) return;
   run_attention(pass, layer);
   if (weights.output.quantized_input)
@@ -160,26 +172,35 @@ void Decoder::project_qkv(Pass& pass, const LayerWeights& weights) const {
 }
 
 void Decoder::feed_forward(Pass& pass, const LayerWeights& weights) const {
-  pass.pool.for_ranges(hyper_.ffn, piece_rows(hyper_.ffn, pass.pool),
-                       [&](size_t begin, size_t end) { gate_range(pass, weights, begin, end); });
-  project(pass, weights.down, pass.w.gated, pass.w.branch.data());
+  if (weights.gate.data != nullptr) {
+    const GatedRows rows{weights.gate,       weights.up,       weights.down.quantized_input,
+                         pass.w.input,       pass.w.gated,     pass.w.up.data(),
+                         &weights.gate_bias, &weights.up_bias, 0,
+                         pass.rows};
+    pass.pool.for_ranges(hyper_.ffn, piece_rows(hyper_.ffn, pass.pool),
+                         [&](size_t begin, size_t end) { gate_range(rows, begin, end); });
+    project(pass, weights.down, pass.w.gated, pass.w.branch.data());
+  }
+  if (hyper_.experts > 0) add_experts(pass, weights);
 }
 
 // The columns [begin, end) of act(gate) * up, and their codes for the next product.
-void Decoder::gate_range(Pass& pass, const LayerWeights& weights, size_t begin, size_t end) const {
-  const size_t ffn = hyper_.ffn, n = end - begin;
-  matmul(weights.gate, pass.w.input, 0, pass.rows, begin, end, pass.w.gated.row(0), ffn);
-  matmul(weights.up, pass.w.input, 0, pass.rows, begin, end, pass.w.up.data(), ffn);
+void Decoder::gate_range(const GatedRows& g, size_t begin, size_t end) const {
+  const size_t width = g.gate.rows, n = end - begin;
+  float* up_rows = g.up_values + g.first * width;
+  matmul(g.gate, g.input, g.first, g.rows, begin, end, g.gated.row(g.first), width);
+  matmul(g.up, g.input, g.first, g.rows, begin, end, up_rows, width);
   const auto activate =
       activation_ == Activation::kSilu ? kernels_.silu_mul : kernels_.gelu_tanh_mul;
-  for (size_t r = 0; r < pass.rows; ++r) {
-    float* gate = pass.w.gated.row(r) + begin;
-    float* up = pass.w.up.data() + r * ffn + begin;
-    if (!weights.gate_bias.empty())
-      kernels_.add_scaled(gate, weights.gate_bias.data() + begin, 1.f, n);
-    if (!weights.up_bias.empty()) kernels_.add_scaled(up, weights.up_bias.data() + begin, 1.f, n);
+  for (size_t r = 0; r < g.rows; ++r) {
+    float* gate = g.gated.row(g.first + r) + begin;
+    float* up = up_rows + r * width + begin;
+    if (g.gate_bias != nullptr && !g.gate_bias->empty())
+      kernels_.add_scaled(gate, g.gate_bias->data() + begin, 1.f, n);
+    if (g.up_bias != nullptr && !g.up_bias->empty())
+      kernels_.add_scaled(up, g.up_bias->data() + begin, 1.f, n);
     activate(gate, up, gate, n);
-    if (weights.down.quantized_input) pass.w.gated.quantize(kernels_, r, begin, end);
+    if (g.quantize) g.gated.quantize(kernels_, g.first + r, begin, end);
   }
 }
 

@@ -34,6 +34,19 @@ class Decoder : public Model {
     size_t rows;  // still computed
   };
 
+  // One gated product, act(gate) * up, of some rows.
+  struct GatedRows {
+    const Matrix& gate;
+    const Matrix& up;
+    bool quantize;  // the next product reads codes
+    const ActivationRows& input;
+    ActivationRows& gated;
+    float* up_values;
+    const Vector* gate_bias;  // null: none
+    const Vector* up_bias;
+    size_t first, rows;  // of input, gated and up_values
+  };
+
   void prepare(Pass& pass) const;
   void embed(Pass& pass) const;
   void rope_row(Pass& pass, size_t r) const;
@@ -45,7 +58,8 @@ class Decoder : public Model {
   void project_qkv(Pass& pass, const LayerWeights& weights) const;
   void rotate_and_store(Pass& pass, size_t layer, size_t r) const;
   void store_head(const Pass& pass, const float* head, std::byte* block, size_t slot) const;
-  void keep_output_rows(Pass& pass) const;
+  // Moves the wanted rows of x, and the first `width` floats of the mixer's own, to the front.
+  void keep_output_rows(Pass& pass, float* mixer_rows, size_t stride, size_t width) const;
   void plan_attention(Pass& pass) const;
   // Rows of one sequence in an attention task.
   [[nodiscard]] uint32_t attention_tile() const;
@@ -53,11 +67,28 @@ class Decoder : public Model {
   void run_attention(Pass& pass, size_t layer) const;
   void attend(Pass& pass, size_t layer, const AttentionTask& task, AttentionScratch& s) const;
   void feed_forward(Pass& pass, const LayerWeights& weights) const;
-  void gate_range(Pass& pass, const LayerWeights& weights, size_t begin, size_t end) const;
+  void gate_range(const GatedRows& rows, size_t begin, size_t end) const;
+  void add_experts(Pass& pass, const LayerWeights& weights) const;
+  void choose_experts(Pass& pass) const;
+  void run_experts(Pass& pass, const LayerWeights& weights) const;
+  void prepare_mamba(Pass& pass) const;
+  void mamba_mixer(Pass& pass, size_t layer) const;
+  void mamba_steps(Pass& pass, const LayerWeights& weights, size_t r) const;
+  void mamba_convolve(Pass& pass, size_t layer, size_t begin, size_t end) const;
+  void mamba_scan(Pass& pass, size_t layer, const SequenceRun& run, size_t head) const;
+  void mamba_gate(Pass& pass, const LayerWeights& weights, size_t r) const;
   void project(Pass& pass, const Matrix& matrix, const ActivationRows& input, float* y) const;
   void output(Pass& pass, float* logits) const;
 
   [[nodiscard]] size_t qkv_cols() const { return hyper_.query_rows() + 2 * hyper_.kv_rows(); }
+  static bool ffn_reads_codes(const LayerWeights& w) {
+    return w.gate.quantized_input || w.up.quantized_input || w.gate_experts.quantized_input ||
+           w.up_experts.quantized_input;
+  }
+  [[nodiscard]] uint64_t mamba_workspace_bytes(size_t rows) const;
+  [[nodiscard]] uint64_t expert_workspace_bytes(size_t rows) const;
+  [[nodiscard]] uint64_t mamba_state_bytes() const;  // of one layer and sequence
+  [[nodiscard]] float* mamba_state(const Pass& pass, uint32_t sequence, size_t layer) const;
   // Bytes from the start of a KV block to K (or V) of one head of one layer.
   [[nodiscard]] size_t kv_offset(DType dtype, size_t layer, size_t head, bool value) const;
 
@@ -69,6 +100,7 @@ class Decoder : public Model {
   const kernels::KernelSet& kernels_;
   const ModelInfo info_;
   StateGeometry state_;
+  std::vector<uint32_t> state_index_;  // [layers] among the layers of its kind of state
   // sliding: empty when the same; long: LongRoPE's, empty when the model has none.
   std::vector<double> full_frequencies_, long_frequencies_, sliding_frequencies_;
 };

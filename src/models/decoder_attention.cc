@@ -25,7 +25,7 @@ void norm_heads(const kernels::KernelSet& kernels, const Vector& norm, float eps
 
 size_t Decoder::kv_offset(DType dtype, size_t layer, size_t head, bool value) const {
   const size_t heads = hyper_.kv_heads;
-  const size_t index = (layer * 2 + (value ? 1 : 0)) * heads + head;
+  const size_t index = (size_t{state_index_[layer]} * 2 + (value ? 1 : 0)) * heads + head;
   return index * kKvBlockTokens * hyper_.head_dim * element_bytes(dtype);
 }
 
@@ -56,10 +56,9 @@ void Decoder::rotate_and_store(Pass& pass, size_t layer, size_t r) const {
       hyper_.kinds[layer] == LayerKind::kSlidingAttention && !sliding_frequencies_.empty();
   const RopeAngles& angles = sliding ? pass.w.sliding_rope : pass.w.full_rope;
   const size_t rotary = sliding ? hyper_.sliding_rope.rotary : hyper_.rope.rotary;
-  const float* cos = angles.cos.data() + r * rotary / 2;
-  const float* sin = angles.sin.data() + r * rotary / 2;
-  for (size_t h = 0; h < heads + kv_heads; ++h)  // keys follow queries
-    kernels_.rope(q + h * d, cos, sin, rotary, interleaved_rope_);
+  for (size_t h = 0; hyper_.use_rope && h < heads + kv_heads; ++h)  // keys follow queries
+    kernels_.rope(q + h * d, angles.cos.data() + r * rotary / 2, angles.sin.data() + r * rotary / 2,
+                  rotary, interleaved_rope_);
 
   const KvPoolView& kv = pass.step.kv;
   const uint32_t position = pass.step.positions[r];
@@ -72,8 +71,9 @@ void Decoder::rotate_and_store(Pass& pass, size_t layer, size_t r) const {
   }
 }
 
-// After the last layer's keys and values are stored, only rows whose logits are wanted matter.
-void Decoder::keep_output_rows(Pass& pass) const {
+// After the last layer's keys and values are stored (its state has advanced), only rows whose
+// logits are wanted matter.
+void Decoder::keep_output_rows(Pass& pass, float* mixer_rows, size_t stride, size_t width) const {
   DecoderWorkspace& w = pass.w;
   const std::span<const uint32_t> wanted = pass.step.output_rows;
   if (wanted.size() == pass.rows) return;
@@ -81,8 +81,7 @@ void Decoder::keep_output_rows(Pass& pass) const {
     const size_t r = wanted[i];
     std::memmove(w.x.data() + i * hyper_.hidden, w.x.data() + r * hyper_.hidden,
                  hyper_.hidden * sizeof(float));
-    std::memmove(w.qkv.data() + i * qkv_cols(), w.qkv.data() + r * qkv_cols(),
-                 hyper_.query_rows() * sizeof(float));
+    std::memmove(mixer_rows + i * stride, mixer_rows + r * stride, width * sizeof(float));
     w.row_position[i] = pass.step.positions[r];
     w.row_sequence[i] = pass.step.sequence[r];
   }

@@ -20,9 +20,10 @@ inline size_t piece_rows(size_t rows, const ThreadPool& pool) {
   return std::max(piece, kRowGroup);
 }
 
-// Whether the input of q, k and v has to be quantized.
+// Whether the input of a mixer's first product has to be quantized.
 inline bool mixer_reads_codes(const LayerWeights& layer) {
-  return layer.query.quantized_input || layer.key.quantized_input || layer.value.quantized_input;
+  return layer.query.quantized_input || layer.key.quantized_input || layer.value.quantized_input ||
+         layer.mamba_in.quantized_input;
 }
 
 template <class F>

@@ -40,11 +40,35 @@ TinyConfig quantizable_gemma3() {
   return c;
 }
 
+// Mamba2, attention and experts, the last layer once of each kind of mixer.
+TinyConfig quantizable_hybrid(std::vector<uint32_t> mamba_layers) {
+  TinyConfig c = quantizable(testing::tiny_granite_hybrid_moe());
+  c.layers = 3;
+  c.mamba_layers = std::move(mamba_layers);
+  c.mamba_heads = 4;
+  c.mamba_head_dim = 64;
+  c.mamba_groups = 2;
+  c.mamba_state = 12;
+  c.experts = 3;
+  c.expert_ffn = 256;
+  return c;
+}
+
+TinyConfig config_of(int which) {
+  if (which == 0) return quantizable(testing::tiny_llama());
+  if (which == 1) return quantizable_gemma3();
+  return quantizable_hybrid(which == 2 ? std::vector<uint32_t>{0, 2} : std::vector<uint32_t>{0, 1});
+}
+const char* const kConfigNames[] = {"llama", "gemma3", "hybrid", "hybrid_ends_in_attention"};
+
 const std::map<std::string, DType> kMixedTypes = {
-    {"attn_q.weight", DType::kQ4_0},   {"attn_k.weight", DType::kQ5_0},
-    {"attn_v.weight", DType::kQ8_0},   {"attn_output.weight", DType::kQ4_1},
-    {"ffn_gate.weight", DType::kQ4_K}, {"ffn_up.weight", DType::kQ5_K},
-    {"ffn_down.weight", DType::kQ6_K}, {"weight", DType::kQ5_1}};  // the embedding
+    {"attn_q.weight", DType::kQ4_0},        {"attn_k.weight", DType::kQ5_0},
+    {"attn_v.weight", DType::kQ8_0},        {"attn_output.weight", DType::kQ4_1},
+    {"ffn_gate.weight", DType::kQ4_K},      {"ffn_up.weight", DType::kQ5_K},
+    {"ffn_down.weight", DType::kQ6_K},      {"weight", DType::kQ5_1},
+    {"ssm_in.weight", DType::kQ4_K},        {"ssm_out.weight", DType::kQ8_0},
+    {"ffn_gate_exps.weight", DType::kQ4_K}, {"ffn_up_exps.weight", DType::kQ4_0},
+    {"ffn_down_exps.weight", DType::kQ6_K}};  // the embedding
 
 std::vector<int32_t> random_tokens(size_t count, uint32_t seed) {
   std::mt19937 random(seed);
@@ -55,12 +79,11 @@ std::vector<int32_t> random_tokens(size_t count, uint32_t seed) {
 
 class DeterminismTest : public ::testing::TestWithParam<int> {
  protected:
-  // Calls check(model, kv_dtype) for a llama (odd parameter: gemma3) in both precisions, both KV
+  // Calls check(model, kv_dtype) for the parameter's model in both precisions, both KV
   // types and every kernel set this CPU runs.
   template <class F>
   void for_each_model(F&& check) {
-    const TinyConfig config =
-        GetParam() == 0 ? quantizable(testing::tiny_llama()) : quantizable_gemma3();
+    const TinyConfig config = config_of(GetParam());
     const auto path = directory_.path() / "tiny.gguf";
     const Status written = TinyModel(config).write_gguf(path, kMixedTypes);
     ASSERT_TRUE(written.ok()) << written.error().message;
@@ -162,7 +185,8 @@ TEST_P(DeterminismTest, TheWorkspaceTakesNoMoreThanPredicted) {
 // Attention runs over chunks of 256 positions: here three of them, with borders inside steps.
 TEST(DeterminismOverLongContexts, AnySplitOnAnyNumberOfThreads) {
   const testing::TemporaryDirectory directory;
-  for (TinyConfig config : {testing::tiny_llama(), testing::tiny_gemma3()}) {
+  for (TinyConfig config :
+       {testing::tiny_llama(), testing::tiny_gemma3(), testing::tiny_granite_hybrid()}) {
     ASSERT_TRUE(TinyModel(config).write_safetensors(directory.path(), DType::kBF16).ok());
     auto opened = formats::Checkpoint::open(directory.path());
     ASSERT_TRUE(opened.ok()) << opened.error().message;
@@ -203,8 +227,8 @@ TEST(DeterminismOverLongContexts, ShortAndLongSequencesOfLongRope) {
   EXPECT_TRUE(runner.logits(0) != beginning);  // the same tokens, other factors
 }
 
-INSTANTIATE_TEST_SUITE_P(Architectures, DeterminismTest, ::testing::Values(0, 1),
-                         [](const auto& which) { return which.param == 0 ? "llama" : "gemma3"; });
+INSTANTIATE_TEST_SUITE_P(Architectures, DeterminismTest, ::testing::Range(0, 4),
+                         [](const auto& which) { return kConfigNames[which.param]; });
 
 }  // namespace
 }  // namespace localai::models

@@ -95,7 +95,7 @@ TEST_F(LoadTest, RefusesBadConfigs) {
   const std::vector<BadConfig> bad = {
       {"model_type", "mamba9", Code::kUnsupported,
        ": architecture 'mamba9' is not supported (known: llama, mistral, qwen2, qwen3, granite, "
-       "phi3, gemma, gemma2, gemma3, vaultgemma, bert)"},
+       "granitemoe, granitemoehybrid, phi3, gemma, gemma2, gemma3, vaultgemma, bert)"},
       {"hidden_size", nullptr, Code::kCorrupt, ": config.json: key 'hidden_size': missing"},
       {"hidden_size", "big", Code::kCorrupt,
        ": config.json: key 'hidden_size': expected a whole number, got \"big\""},
@@ -164,7 +164,7 @@ TEST_F(LoadTest, RefusesBadGgufMetadata) {
        ": key 'llama.attention.head_count_kv': 3 does not divide 4 query heads"},
       {[](TinyConfig& c) { c.architecture = "gpt9"; },
        ": architecture 'gpt9' is not supported (known: llama, mistral, qwen2, qwen3, granite, "
-       "phi3, gemma, gemma2, gemma3, vaultgemma, bert)"},
+       "granitemoe, granitemoehybrid, phi3, gemma, gemma2, gemma3, vaultgemma, bert)"},
       {[](TinyConfig& c) { c.metadata = [](auto& b) { b.add("llama.vocab_size", uint32_t{39}); }; },
        ": tensor 'token_embd.weight': shape [40, 32], but the hyperparameters say [39, 32]"},
       {[](TinyConfig& c) {
@@ -257,8 +257,9 @@ TEST_F(LoadTest, BiasesOfLlamaAreUsedWhenTheConfigSaysSo) {
 
 TEST(Architectures, AreFoundByTheirNamesInBothFormats) {
   EXPECT_EQ(known_architectures(),
-            (std::vector<std::string>{"llama", "mistral", "qwen2", "qwen3", "granite", "phi3",
-                                      "gemma", "gemma2", "gemma3", "vaultgemma", "bert"}));
+            (std::vector<std::string>{"llama", "mistral", "qwen2", "qwen3", "granite", "granitemoe",
+                                      "granitemoehybrid", "phi3", "gemma", "gemma2", "gemma3",
+                                      "vaultgemma", "bert"}));
   for (const ArchSpec* spec : architectures()) {
     for (const std::string_view name : spec->gguf_names)
       EXPECT_EQ(find_architecture(name, true), spec);
@@ -354,12 +355,23 @@ TEST_F(LoadTest, RefusesBadLongRope) {
   EXPECT_EQ(message_of([](Json& c) { c["rope_scaling"]["type"] = "su"; }), "loaded");
 }
 
-TEST_F(LoadTest, GraniteWithoutRopeIsRefused) {
+TEST_F(LoadTest, GraniteWithoutRopeHasNoPositions) {
   TinyConfig config = testing::tiny_granite();
-  config.metadata = [](auto& b) { b.add("granite.rope.scaling.finetuned", false); };
-  EXPECT_THAT(load_gguf(TinyModel(config)).error().message,
-              EndsWith("key 'granite.rope.scaling.finetuned': false stands for a Granite without "
-                       "RoPE, which is not supported"));
+  const std::vector<int32_t> tokens = {3, 1, 4, 1}, swapped = {1, 3, 4, 1};
+  const auto last = [&](const std::vector<int32_t>& ids) {
+    const auto model = load_gguf(TinyModel(config));
+    EXPECT_TRUE(model.ok()) << model.error().message;
+    const std::vector<float> all = testing::run_alone(**model, ids);
+    return std::vector<float>(all.end() - config.vocab, all.end());
+  };
+  config.layers = 1;  // a second layer sees the order through causality
+  EXPECT_THAT(last(tokens),
+              ::testing::Not(::testing::Pointwise(::testing::FloatNear(1e-4f), last(swapped))));
+  config.metadata = [base = config.metadata](auto& b) {
+    base(b);
+    b.add("granite.rope.scaling.finetuned", false);
+  };
+  EXPECT_THAT(last(tokens), ::testing::Pointwise(::testing::FloatNear(1e-5f), last(swapped)));
 }
 
 }  // namespace

@@ -125,6 +125,28 @@ Result<std::optional<std::vector<bool>>> Metadata::flags(std::string_view key) c
   return std::optional<std::vector<bool>>(std::move(out));
 }
 
+Result<std::vector<uint64_t>> Metadata::per_layer(Key key, uint32_t layers) const {
+  const formats::GgufValue* value =
+      is_gguf() ? checkpoint_.gguf()->find(gguf_key(key.gguf)) : nullptr;
+  const auto* array = value == nullptr ? nullptr : std::get_if<formats::GgufArray>(value);
+  if (array == nullptr) {
+    LAI_TRY(const std::optional<uint64_t> all, unsigned_integer(key));
+    if (!all) return error(Code::kCorrupt, key, "missing");
+    return std::vector<uint64_t>(layers, *all);
+  }
+  if (array->size() != layers)
+    return error(
+        Code::kCorrupt, key,
+        std::to_string(array->size()) + " entries for " + std::to_string(layers) + " layers");
+  std::vector<uint64_t> out;
+  for (size_t i = 0; i < array->size(); ++i) {
+    const std::optional<int64_t> element = array->integer(i);
+    if (!element || *element < 0) return error(Code::kCorrupt, key, "expected whole numbers");
+    out.push_back(static_cast<uint64_t>(*element));
+  }
+  return out;
+}
+
 Result<uint32_t> Metadata::dimension(Key key, uint64_t max, uint64_t fallback) const {
   LAI_TRY(const std::optional<uint64_t> stated, unsigned_integer(key));
   if (!stated && fallback == 0) return error(Code::kCorrupt, key, "missing");

@@ -36,6 +36,9 @@ class Metadata {
   [[nodiscard]] Result<std::optional<std::string>> string(Key key) const;
   // An array of booleans in GGUF metadata; nullopt when absent or not an array.
   [[nodiscard]] Result<std::optional<std::vector<bool>>> flags(std::string_view gguf_key) const;
+  // A whole number per layer, where one number stands for all. Errors: kCorrupt (missing, another
+  // type, another count than `layers`).
+  [[nodiscard]] Result<std::vector<uint64_t>> per_layer(Key key, uint32_t layers) const;
   // A member of config.json that is not null, or nullptr. nullptr for GGUF.
   [[nodiscard]] const Json* config(std::string_view key) const;
 

@@ -38,6 +38,7 @@ TinyConfig wide(TinyConfig config) {
   config.hidden = 256;
   config.ffn = 256;
   config.layers = 8;
+  config.mamba_head_dim = 64;  // 256 in all
   return config;
 }
 
@@ -71,7 +72,8 @@ class LoadQuantization : public ::testing::TestWithParam<std::string_view> {
 };
 
 TEST_P(LoadQuantization, OfGgufIsWhatQuantizeWrites) {
-  for (const TinyConfig& config : {wide(testing::tiny_llama()), testing::tiny_llama_untied()}) {
+  for (const TinyConfig& config : {wide(testing::tiny_llama()), testing::tiny_llama_untied(),
+                                   wide(testing::tiny_granite_hybrid())}) {
     const auto in = directory_.path() / "in.gguf", out = directory_.path() / "out.gguf";
     ASSERT_TRUE(TinyModel(config).write_gguf(in).ok());
     const Status written = quantize(in, out, find_load_quantization(GetParam()));
@@ -81,7 +83,9 @@ TEST_P(LoadQuantization, OfGgufIsWhatQuantizeWrites) {
 }
 
 TEST_P(LoadQuantization, OfSafetensorsIsTheSame) {
-  for (const TinyConfig& config : {wide(testing::tiny_qwen3()), testing::tiny_gemma3()}) {
+  for (const TinyConfig& config :
+       {wide(testing::tiny_qwen3()), testing::tiny_gemma3(), wide(testing::tiny_granite_hybrid()),
+        wide(testing::tiny_granite_hybrid_moe())}) {
     const TinyModel model(config);
     const auto in = directory_.path() / "in.gguf", out = directory_.path() / "out.gguf";
     const auto hf = directory_.path() / config.prefix;

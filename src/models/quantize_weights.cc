@@ -13,11 +13,12 @@ namespace {
 struct Target {
   std::string name;  // as in GGUF: the rules go by it
   Matrix* matrix;
-  DType dtype;  // it will have
+  DType dtype;       // it will have
+  uint64_t experts;  // matrices of that shape; 1: not per expert
 };
 
 std::string gguf_name(const TensorRow& row, bool fused, uint32_t layer) {
-  std::string name(fused ? row.fused->gguf : row.gguf);
+  std::string name(fused && !row.fused->gguf.empty() ? row.fused->gguf : row.gguf);
   if (const size_t at = name.find("{}"); at != std::string::npos)
     name.replace(at, 2, std::to_string(layer));
   return name;
@@ -35,7 +36,8 @@ MixFacts facts_of(const ArchSpec& spec, const Hyperparameters& hyper) {
   return {.architecture = std::string(spec.gguf_names.empty() ? "llama" : spec.gguf_names.front()),
           .layers = hyper.layers,
           .heads = hyper.heads,
-          .kv_heads = hyper.kv_heads};
+          .kv_heads = hyper.kv_heads,
+          .experts = hyper.experts};
 }
 
 // Every matrix once, in the order of the architecture's list, with the type the rules give it.
@@ -50,12 +52,15 @@ std::vector<Target> choose_targets(const ArchSpec& spec, const Hyperparameters& 
     for (uint32_t layer = 0; layer < (per_layer ? hyper.layers : 1u); ++layer) {
       Matrix* matrix = matrix_of(row.slot, layer, weights);
       if (matrix == nullptr || matrix->data == nullptr) continue;
+      if (!has_ffn_part(row.need, hyper)) continue;  // the slot was filled by another row
       if (matrix == &weights.head && is_tied(weights)) continue;
       const std::string name = gguf_name(row, matrix->fused, layer);
-      targets.push_back({name, matrix, matrix->dtype});
+      const uint64_t experts = row.per_expert ? hyper.experts : 1;
+      targets.push_back({name, matrix, matrix->dtype, experts});
       const auto [found, added] = index.emplace(name, tensors.size());
       tensor_of.push_back(found->second);
-      if (added) tensors.push_back({name, matrix->dtype, make_shape({matrix->rows, matrix->cols})});
+      if (added)
+        tensors.push_back({name, matrix->dtype, make_shape({experts, matrix->rows, matrix->cols})});
     }
   }
   const std::vector<DType> types = choose_types(type, facts_of(spec, hyper), tensors);
@@ -64,7 +69,8 @@ std::vector<Target> choose_targets(const ArchSpec& spec, const Hyperparameters& 
 }
 
 uint64_t bytes_of(const Target& target) {
-  return dtype_bytes(target.dtype, uint64_t{target.matrix->rows} * target.matrix->cols).value();
+  const Matrix& matrix = *target.matrix;
+  return dtype_bytes(target.dtype, target.experts * matrix.rows * matrix.cols).value();
 }
 
 Status replace(const Target& target, const kernels::KernelSet& kernels, Precision precision,
@@ -75,11 +81,16 @@ Status replace(const Target& target, const kernels::KernelSet& kernels, Precisio
     return unsupported("tensor '" + target.name + "': type " +
                        std::string(dtype_name(matrix.dtype)) + " cannot be quantized");
   auto copy = std::make_unique_for_overwrite<std::byte[]>(bytes);
-  convert(matrix.dtype, matrix.data, target.dtype, copy.get(), elements, pool);
-  formats::Checkpoint::release_pages({matrix.data, matrix.rows * matrix.row_bytes});
+  const uint64_t expert_bytes = bytes / target.experts;
+  for (uint64_t e = 0; e < target.experts; ++e) {
+    const std::byte* from = matrix.expert(e).data;
+    convert(matrix.dtype, from, target.dtype, copy.get() + e * expert_bytes, elements, pool);
+    formats::Checkpoint::release_pages({from, matrix.rows * matrix.row_bytes});
+  }
   matrix.data = copy.get();
   matrix.dtype = target.dtype;
-  matrix.row_bytes = bytes / matrix.rows;
+  matrix.row_bytes = expert_bytes / matrix.rows;
+  if (matrix.expert_bytes != 0) matrix.expert_bytes = expert_bytes;
   weights.private_bytes += bytes;
   weights.copies.push_back(std::move(copy));
   if (set_kernels(kernels, precision, matrix)) return Ok{};

@@ -124,4 +124,14 @@ inline constexpr TensorRow kDownBias =
     bias("blk.{}.ffn_down.bias", "model.layers.{}.mlp.down_proj.bias", &LayerWeights::down_bias,
          Dim::kHidden, Need::kIfMlpBias);
 
+// The same row, but only where a layer is of this kind, or with another need.
+constexpr TensorRow only_in(LayerSet layers, TensorRow row) {
+  row.layers = layers;
+  return row;
+}
+constexpr TensorRow needed(Need need, TensorRow row) {
+  row.need = need;
+  return row;
+}
+
 }  // namespace localai::models::rows

@@ -24,18 +24,25 @@ struct Matrix {
   kernels::MatmulFn matmul = nullptr;
   bool quantized_input = false;  // matmul reads int8 rows, not f32 ones
   bool fused = false;            // rows of a tensor that holds others too (TensorRow::fused)
+  bool exact = false;            // f32 activations with any precision
+  size_t expert_bytes = 0;       // from one expert's row 0 to the next one's; 0: not per expert
   MatrixScales scales;           // F8 only
 
   [[nodiscard]] kernels::WeightScales weight_scales() const {
     if (scales.values.empty()) return {};
     return {scales.values.data(), scales.rows, scales.cols, scales.stride};
   }
+  [[nodiscard]] Matrix expert(size_t e) const {
+    Matrix out = *this;
+    out.data += e * expert_bytes;
+    return out;
+  }
 };
 
 // A private f32 copy: norm weights (with Gemma's +1 added), biases. Empty: not there.
 using Vector = std::vector<float>;
 
-enum class LayerKind : uint8_t { kFullAttention, kSlidingAttention };
+enum class LayerKind : uint8_t { kFullAttention, kSlidingAttention, kMamba };
 
 struct LayerWeights {
   Vector attention_norm;  // [H]
@@ -48,6 +55,17 @@ struct LayerWeights {
   Vector gate_bias, up_bias, down_bias;
   Vector ffn_post_norm;                                 // [H]
   Vector attention_post_norm_bias, ffn_post_norm_bias;  // [H], of LayerNorms
+
+  // Mamba2 in place of attention; the output projection's bias is output_bias.
+  Matrix mamba_in, mamba_out;        // [projection, H], [H, inner]
+  Vector mamba_in_bias;              // [projection]
+  Vector conv, conv_bias;            // [taps + 1, channels], [channels]
+  Vector mamba_a, mamba_d, dt_bias;  // [heads]; a = -exp(A_log)
+  Vector mamba_norm;                 // [inner]
+
+  // Mixture of experts, beside or in place of the dense part.
+  Matrix router;                                  // [E, H]
+  Matrix gate_experts, up_experts, down_experts;  // per expert: [I, H], [I, H], [H, I]
 };
 
 struct Weights {

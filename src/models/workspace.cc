@@ -1,5 +1,7 @@
 #include "models/workspace.h"
 
+#include <algorithm>
+
 namespace localai::models {
 namespace {
 
@@ -40,6 +42,15 @@ uint64_t ActivationRows::bytes_for(size_t rows, size_t cols) {
          (cols * (sizeof(float) + sizeof(int8_t)) + blocks * (sizeof(float) + 2 * sizeof(int16_t)));
 }
 
+void ActivationRows::copy(size_t r, const ActivationRows& from, size_t from_row, bool codes) {
+  const size_t blocks = cols_ / kernels::kQuantBlock;
+  std::copy_n(from.values_.data() + from_row * cols_, cols_, row(r));
+  if (!codes) return;
+  std::copy_n(from.codes_.data() + from_row * cols_, cols_, codes_.data() + r * cols_);
+  std::copy_n(from.scales_.data() + from_row * blocks, blocks, scales_.data() + r * blocks);
+  std::copy_n(from.sums_.data() + from_row * blocks * 2, blocks * 2, sums_.data() + r * blocks * 2);
+}
+
 uint64_t ActivationRows::bytes() const {
   return bytes_of(values_) + bytes_of(codes_) + bytes_of(scales_) + bytes_of(sums_);
 }
@@ -48,6 +59,12 @@ uint64_t DecoderWorkspace::bytes() const {
   uint64_t total = bytes_of(x) + bytes_of(branch) + bytes_of(qkv) + bytes_of(up) + input.bytes() +
                    mixed.bytes() + gated.bytes() + bytes_of(row_position) + bytes_of(row_sequence) +
                    bytes_of(tasks) + bytes_of(threads);
+  total += bytes_of(mamba.rows) + bytes_of(mamba.dt) + bytes_of(mamba.decay) + mamba.gated.bytes() +
+           bytes_of(mamba.runs);
+  total += bytes_of(experts.logits) + bytes_of(experts.chosen) + bytes_of(experts.weights) +
+           bytes_of(experts.begin) + bytes_of(experts.place) + bytes_of(experts.active) +
+           experts.input.bytes() + experts.gated.bytes() + bytes_of(experts.up) +
+           bytes_of(experts.out);
   for (const RopeAngles* angles : {&full_rope, &sliding_rope})
     total += bytes_of(angles->cos) + bytes_of(angles->sin);
   for (const AttentionScratch& s : threads)

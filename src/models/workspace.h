@@ -28,6 +28,8 @@ class ActivationRows {
   void quantize(const kernels::KernelSet& kernels, size_t r, size_t begin, size_t end);
   // The input side of a product with these rows.
   void bind(kernels::MatmulArgs& args, size_t first_row = 0) const;
+  // Row `r` becomes a copy of another's, codes included when `codes`.
+  void copy(size_t r, const ActivationRows& from, size_t from_row, bool codes);
   [[nodiscard]] uint64_t bytes() const;
   // bytes() after resize(rows, cols).
   static uint64_t bytes_for(size_t rows, size_t cols);
@@ -61,6 +63,31 @@ struct RopeAngles {
   std::vector<float> cos, sin;
 };
 
+// Rows [begin, end) of a step, of one sequence.
+struct SequenceRun {
+  uint32_t sequence = 0;
+  uint32_t begin = 0, end = 0;
+};
+
+struct MambaWorkspace {
+  std::vector<float> rows;       // [rows, projection] z, then x (later y), B and C, then dt
+  std::vector<float> dt, decay;  // [rows, heads]
+  ActivationRows gated;          // [rows, inner]
+  std::vector<SequenceRun> runs;
+};
+
+struct ExpertWorkspace {
+  std::vector<float> logits;  // [rows, E]
+  // Each row's experts in ascending order, with their weights: [rows, used].
+  std::vector<uint32_t> chosen;
+  std::vector<float> weights;
+  std::vector<uint32_t> begin;   // [E + 1] of each expert's rows among the gathered ones
+  std::vector<uint32_t> place;   // [rows, used] gathered row of each choice
+  std::vector<uint32_t> active;  // experts with rows
+  ActivationRows input, gated;   // [rows * used, H], [rows * used, I]
+  std::vector<float> up, out;    // [rows * used, I], [rows * used, H]
+};
+
 struct DecoderWorkspace : Workspace {
   [[nodiscard]] uint64_t bytes() const override;
 
@@ -72,6 +99,8 @@ struct DecoderWorkspace : Workspace {
   ActivationRows mixed;       // [rows, nh d] attention's output
   ActivationRows gated;       // [rows, F]
   RopeAngles full_rope, sliding_rope;
+  MambaWorkspace mamba;
+  ExpertWorkspace experts;
 
   // The rows still computed: all of the step, then only the wanted ones in the last layer.
   std::vector<uint32_t> row_position, row_sequence;

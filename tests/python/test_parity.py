@@ -13,6 +13,7 @@ import safetensors.torch
 import torch
 import transformers
 from conftest import run_json, run_localai
+from granite_gguf import write_granite_gguf
 from slim_gguf import write_slim_gguf
 from tiny_gguf import write_phi3_gguf
 
@@ -91,6 +92,19 @@ def long_rope(original, partial=1.0, **changes):
                                 "long_factor": [1.5 + 2.0 * i for i in range(pairs)], **changes}}
 
 
+def hybrid(**changes):
+    """Several Mamba2 chunks of the reference's, which works in chunks; ours goes position by position."""
+    return transformers.GraniteMoeHybridConfig(**{
+        **SMALL, "num_hidden_layers": 4, "tie_word_embeddings": True, "num_local_experts": 0,
+        "shared_intermediate_size": 96, "embedding_multiplier": 12.0, "residual_multiplier": 0.22,
+        "attention_multiplier": 0.1, "logits_scaling": 4.0, "position_embedding_type": "nope",
+        "layer_types": ["linear_attention", "linear_attention", "full_attention", "linear_attention"],
+        "mamba_n_heads": 8, "mamba_d_head": 16, "mamba_n_groups": 1, "mamba_d_state": 24, "mamba_d_conv": 4,
+        "mamba_expand": 2, "mamba_chunk_size": 16, **changes})
+
+
+MOE = {"num_local_experts": 6, "num_experts_per_tok": 3, "intermediate_size": 40}
+
 LLAMA3_ROPE = {"rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0,
                "high_freq_factor": 4.0, "original_max_position_embeddings": 32}
 
@@ -121,6 +135,19 @@ TINY = {
     "phi3-long-rope-beyond-original-bf16-sharded": (phi3(**long_rope(74, partial=0.75)), torch.bfloat16),
     "phi3-long-rope-window-stated-factors": (
         phi3(sliding_window=33, **long_rope(32, attention_factor=1.7)), torch.float32),
+    "granitemoe": (
+        transformers.GraniteMoeConfig(**{**SMALL, **MOE}, embedding_multiplier=12.0, residual_multiplier=0.22,
+                                      attention_multiplier=0.1, logits_scaling=8.0), torch.float32),
+    "granitehybrid": (hybrid(), torch.float32),
+    "granitehybrid-groups-biases-bf16": (
+        hybrid(mamba_n_groups=4, mamba_proj_bias=True, mamba_d_conv=3, rms_norm_eps=1e-5), torch.bfloat16),
+    "granitehybrid-rope-limits-no-conv-bias-ends-in-attention": (
+        hybrid(position_embedding_type="rope", mamba_conv_bias=False, mamba_n_groups=2, time_step_limit=(0.3, 1.2),
+               layer_types=["linear_attention", "full_attention"] * 2, tie_word_embeddings=False), torch.float32),
+    "granitehybrid-moe-f16": (hybrid(**MOE, mamba_n_groups=2), torch.float16),
+    "granitehybrid-all-attention": (
+        hybrid(position_embedding_type="rope", layer_types=["full_attention"] * 4), torch.float32),
+    "granitehybrid-all-mamba-sharded": (hybrid(layer_types=["linear_attention"] * 4), torch.float32),
     "gemma": (transformers.GemmaConfig(**SMALL, head_dim=32), torch.float32),
     "gemma2-softcaps": (
         transformers.Gemma2Config(**SMALL, head_dim=32, sliding_window=9, query_pre_attn_scalar=24,
@@ -185,6 +212,40 @@ def test_tiny_phi3_as_gguf(name, tmp_path):
                            reference_logits(model.eval(), ids))
     print(f"\n{name} as GGUF: max |delta| {error:.2e} of the range")
     assert error <= 2e-5
+
+
+@pytest.mark.parametrize("name", [
+    "granitemoe", "granitehybrid", "granitehybrid-rope-limits-no-conv-bias-ends-in-attention", "granitehybrid-moe-f16"])
+def test_tiny_granite_as_gguf(name, tmp_path):
+    config, dtype = TINY[name]
+    if hasattr(config, "time_step_limit"):
+        config.time_step_limit = (0.0, float("inf"))  # GGUF has no key for it
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    random_weights(model, seed=len(name))
+    model.to(dtype).float().eval()
+    model.config._attn_implementation = "eager"
+    write_granite_gguf(model, tmp_path / "tiny.gguf")
+    ids = np.random.default_rng(8).integers(0, config.vocab_size, 75).tolist()
+    error = relative_error(our_logits(tmp_path / "tiny.gguf", ids, tmp_path / "logits.npy"),
+                           reference_logits(model, ids))
+    print(f"\n{name} as GGUF: max |delta| {error:.2e} of the range")
+    assert error <= 2e-5
+
+
+@pytest.mark.parametrize("name", ["granitehybrid", "granitehybrid-moe-f16"])
+def test_greedy_tokens_of_a_tiny_hybrid(name, tmp_path):
+    """The reference's own greedy tokens, from its cached state; ours agrees at every position."""
+    config, _ = TINY[name]
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    random_weights(model, seed=1)
+    model.save_pretrained(tmp_path / "model")
+    model = eager(tmp_path / "model")
+    prompt = list(range(3, 40))
+    with torch.inference_mode():
+        ids = model.generate(torch.tensor([prompt]), max_new_tokens=40, do_sample=False, eos_token_id=None)[0].tolist()
+    ours = our_logits(tmp_path / "model", ids, tmp_path / "logits.npy")
+    assert len(ids) == 77
+    assert ours.argmax(-1)[len(prompt) - 1 : -1].tolist() == ids[len(prompt) :]
 
 
 def test_old_spelling_of_config_keys(tmp_path):

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "base/check.h"
 #include "engine/engine.h"
 
 namespace localai::engine::testing {
@@ -67,6 +68,7 @@ class FakeTokenizer final : public text::Tokenizer {
 struct FakeModelOptions {
   uint32_t context_length = 1024;
   bool recurrent = false;
+  bool hybrid = false;  // both kinds of state, which have to agree
   uint32_t long_rope_after = 0;
   std::vector<TokenId> script;  // when not empty: what the model says after `script_from` tokens
   size_t script_from = 0;
@@ -81,9 +83,8 @@ class FakeModel final : public models::Model {
     info_.vocab_size = kRows;
     info_.context_length = options_.context_length;
     info_.long_rope_after = options_.long_rope_after;
-    if (options_.recurrent) {
-      state_.recurrent_bytes = sizeof(uint64_t);
-    } else {
+    if (options_.recurrent || options_.hybrid) state_.recurrent_bytes = sizeof(uint64_t);
+    if (!options_.recurrent) {
       state_.kv_layers = state_.kv_heads = 1;
       state_.head_dim = 4;  // 8 bytes of K a position in F16
     }
@@ -106,6 +107,10 @@ class FakeModel final : public models::Model {
       const models::SequenceView& sequence = step.sequences[step.sequence[row]];
       const uint64_t summary = options_.recurrent ? advance_state(step, row, sequence.recurrent)
                                                   : write_and_read(step, row, sequence.blocks);
+      if (options_.hybrid) {  // 0: poisoned
+        const uint64_t state = advance_state(step, row, sequence.recurrent);
+        LAI_CHECK((state == summary || summary == 0) && "KV and recurrent state do not agree");
+      }
       if (output < step.output_rows.size() && step.output_rows[output] == row)
         write_logits(summary, step.positions[row], logits + kRows * output++);
     }

@@ -9,6 +9,7 @@
 // Attention builds on the exact product.
 #include "kernels/cpu/attention.inl.h"
 #include "kernels/cpu/sets.h"
+#include "kernels/cpu/ssm.inl.h"
 #include "kernels/cpu/table.inl.h"
 
 namespace localai::kernels {

@@ -59,6 +59,8 @@ constexpr KernelSet make_set(std::string_view name, uint32_t needs) {
   set.softcap = softcap;
   set.to_f16 = to_f16;
   set.attention = attention;
+  set.ssm_conv = ssm_conv;
+  set.ssm_scan = ssm_scan;
   return set;
 }
 

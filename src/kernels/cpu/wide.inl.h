@@ -8,5 +8,6 @@
 #include "kernels/cpu/matmul_int8.inl.h"
 // Attention builds on the exact product.
 #include "kernels/cpu/attention.inl.h"
+#include "kernels/cpu/ssm.inl.h"
 // The table takes the addresses of all of them.
 #include "kernels/cpu/table.inl.h"

@@ -29,8 +29,11 @@ class Runner {
       for (size_t b = 0; b < blocks_max; ++b)  // last block first, sequences interleaved
         blocks.push_back(static_cast<uint32_t>((blocks_max - 1 - b) * sequences + s));
     }
+    const size_t recurrent = model.state().recurrent_bytes;
+    recurrent_.resize(sequences * recurrent / sizeof(Aligned));
     for (size_t s = 0; s < sequences; ++s)
-      views_.push_back({blocks_[s], nullptr, static_cast<uint32_t>(tokens_[s].size())});
+      views_.push_back({blocks_[s], recurrent == 0 ? nullptr : recurrent_[0].bytes + s * recurrent,
+                        static_cast<uint32_t>(tokens_[s].size())});
     done_.assign(sequences, 0);
     logits_.resize(sequences);
   }
@@ -70,6 +73,9 @@ class Runner {
   [[nodiscard]] const Workspace& workspace() const { return *workspace_; }
 
  private:
+  struct alignas(64) Aligned {
+    std::byte bytes[64]{};
+  };
   const Model& model_;
   std::vector<std::vector<int32_t>> tokens_;
   DType kv_dtype_;
@@ -78,6 +84,7 @@ class Runner {
   uint64_t block_bytes_ = 0;
   std::vector<std::byte> kv_;
   std::vector<std::vector<uint32_t>> blocks_;
+  std::vector<Aligned> recurrent_;
   std::vector<SequenceView> views_;
   std::vector<size_t> done_;
   std::vector<std::vector<float>> logits_;

@@ -2,6 +2,7 @@
 // For tests: tiny models with weights from a fixed generator, written as a safetensors directory
 // (Hugging Face names) or as a GGUF file (with what llama.cpp's converter changes: names, q/k row
 // order, Gemma's norm + 1).
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstring>
@@ -48,6 +49,10 @@ struct TinyConfig {
   bool qkv_bias = false, qk_norm = false;
   bool fused = false;  // qkv_proj and gate_up_proj
   std::vector<std::string> norms = {"input_layernorm", "post_attention_layernorm"};
+  std::vector<uint32_t> mamba_layers = {};  // Mamba2 in place of attention
+  uint32_t mamba_heads = 4, mamba_head_dim = 16, mamba_groups = 1, mamba_state = 8, mamba_conv = 4;
+  bool shared_mlp = false;  // the FFN's gate and up in one tensor
+  uint32_t experts = 0, experts_used = 2, expert_ffn = 24;
   Json config = Json::object();                                       // further keys of config.json
   std::function<void(formats::testing::GgufBuilder&)> metadata = {};  // further GGUF keys
 };
@@ -63,6 +68,11 @@ class TinyModel {
     for (uint32_t i = 0; i < c.layers; ++i) {
       const std::string layer = "model.layers." + std::to_string(i) + ".";
       for (const std::string& norm : c.norms) add(layer + norm + ".weight", {c.hidden});
+      add_ffn(layer);
+      if (is_mamba(i)) {
+        add_mamba(layer + "mamba.");
+        continue;
+      }
       const std::string attention = layer + "self_attn.";
       if (c.fused) {
         add(attention + "qkv_proj.weight", {q + 2 * kv, c.hidden});
@@ -81,13 +91,6 @@ class TinyModel {
         add(attention + "q_norm.weight", {c.head_dim});
         add(attention + "k_norm.weight", {c.head_dim});
       }
-      if (c.fused) {
-        add(layer + "mlp.gate_up_proj.weight", {2 * uint64_t{c.ffn}, c.hidden});
-      } else {
-        add(layer + "mlp.gate_proj.weight", {c.ffn, c.hidden});
-        add(layer + "mlp.up_proj.weight", {c.ffn, c.hidden});
-      }
-      add(layer + "mlp.down_proj.weight", {c.hidden, c.ffn});
     }
   }
 
@@ -106,18 +109,32 @@ class TinyModel {
   // config.json with the keys every architecture has, then the model's own.
   [[nodiscard]] Json config_json() const {
     const TinyConfig& c = config_;
-    Json out = {{"model_type", c.architecture == "gemma3" ? "gemma3_text" : c.architecture},
+    Json out = {{"model_type", config_name(c.architecture)},
                 {"hidden_size", c.hidden},
                 {"num_hidden_layers", c.layers},
                 {"num_attention_heads", c.heads},
                 {"num_key_value_heads", c.kv_heads},
                 {"head_dim", c.head_dim},
-                {"intermediate_size", c.ffn},
+                {"intermediate_size", c.experts > 0 ? c.expert_ffn : c.ffn},
                 {"vocab_size", c.vocab},
                 {"max_position_embeddings", c.context},
                 {"rms_norm_eps", c.eps},
                 {"rope_theta", c.theta},
                 {"tie_word_embeddings", c.tied}};
+    if (c.shared_mlp) out["shared_intermediate_size"] = c.ffn;
+    if (c.shared_mlp || c.experts > 0) {
+      out["num_local_experts"] = c.experts;
+      out["num_experts_per_tok"] = c.experts_used;
+    }
+    if (!c.mamba_layers.empty()) {
+      for (uint32_t i = 0; i < c.layers; ++i)
+        out["layer_types"].push_back(is_mamba(i) ? "mamba" : "attention");
+      out["mamba_n_heads"] = c.mamba_heads;
+      out["mamba_n_groups"] = c.mamba_groups;
+      out["mamba_d_state"] = c.mamba_state;
+      out["mamba_d_conv"] = c.mamba_conv;
+      out["mamba_expand"] = c.mamba_heads * c.mamba_head_dim / c.hidden;
+    }
     out.update(c.config);
     return out;
   }
@@ -149,13 +166,17 @@ class TinyModel {
                                   const std::map<std::string, DType>& dtypes = {}) const {
     formats::testing::GgufBuilder builder;
     add_gguf_metadata(builder);
-    for (TinyTensor t : tensors_) {
-      if (config_.architecture == "llama" || config_.architecture == "granite") permute(t);
+    std::vector<TinyTensor> tensors;
+    for (const TinyTensor& t : tensors_) split(t, tensors);
+    for (TinyTensor& t : tensors) {
+      if (config_.architecture == "llama" || config_.architecture.starts_with("granite"))
+        permute(t);
+      convert_mamba(t);
       if (config_.gemma && t.name.ends_with("norm.weight"))
         for (float& w : t.values) w += 1.f;
       const std::string name = gguf_name(t.name);
       const auto dtype = dtypes.find(name.substr(name.find('.', 4) + 1));
-      const bool other = t.shape.size() == 2 && dtype != dtypes.end();
+      const bool other = t.shape.size() >= 2 && dtype != dtypes.end();
       if (other && dtype->second == DType::kI32) {
         builder.tensor(name, DType::kI32, t.shape, std::as_bytes(std::span(t.values)));
       } else {
@@ -166,6 +187,83 @@ class TinyModel {
   }
 
  private:
+  static std::string config_name(const std::string& architecture) {
+    if (architecture == "gemma3") return "gemma3_text";
+    return architecture == "granitehybrid" ? "granitemoehybrid" : architecture;
+  }
+
+  [[nodiscard]] bool is_mamba(uint32_t layer) const {
+    const auto& layers = config_.mamba_layers;
+    return std::find(layers.begin(), layers.end(), layer) != layers.end();
+  }
+
+  void add_ffn(const std::string& layer) {
+    const TinyConfig& c = config_;
+    if (c.experts > 0) {
+      const std::string moe = layer + "block_sparse_moe.";
+      add(moe + "router.layer.weight", {c.experts, c.hidden});
+      add(moe + "input_linear.weight", {c.experts, uint64_t{2} * c.expert_ffn, c.hidden});
+      add(moe + "output_linear.weight", {c.experts, c.hidden, c.expert_ffn});
+    }
+    if (c.shared_mlp) {
+      add(layer + "shared_mlp.input_linear.weight", {uint64_t{2} * c.ffn, c.hidden});
+      add(layer + "shared_mlp.output_linear.weight", {c.hidden, c.ffn});
+    } else if (c.fused) {
+      add(layer + "mlp.gate_up_proj.weight", {2 * uint64_t{c.ffn}, c.hidden});
+      add(layer + "mlp.down_proj.weight", {c.hidden, c.ffn});
+    } else if (c.experts == 0) {
+      add(layer + "mlp.gate_proj.weight", {c.ffn, c.hidden});
+      add(layer + "mlp.up_proj.weight", {c.ffn, c.hidden});
+      add(layer + "mlp.down_proj.weight", {c.hidden, c.ffn});
+    }
+  }
+
+  void add_mamba(const std::string& mamba) {
+    const TinyConfig& c = config_;
+    const uint64_t inner = uint64_t{c.mamba_heads} * c.mamba_head_dim;
+    const uint64_t channels = inner + uint64_t{2} * c.mamba_groups * c.mamba_state;
+    add(mamba + "in_proj.weight", {inner + channels + c.mamba_heads, c.hidden});
+    add(mamba + "conv1d.weight", {channels, 1, c.mamba_conv});
+    add(mamba + "conv1d.bias", {channels});
+    add(mamba + "A_log", {c.mamba_heads});
+    add(mamba + "D", {c.mamba_heads});
+    add(mamba + "dt_bias", {c.mamba_heads});
+    add(mamba + "norm.weight", {inner});
+    add(mamba + "out_proj.weight", {c.hidden, inner});
+  }
+
+  // Fused tensors come out as the parts that GGUF names.
+  void split(const TinyTensor& t, std::vector<TinyTensor>& out) const {
+    const size_t at = t.name.find("input_linear");
+    if (at == std::string::npos) {
+      out.push_back(t);
+      return;
+    }
+    const size_t outer = t.shape.size() == 3 ? t.shape[0] : 1;
+    const size_t half = t.values.size() / outer / 2;
+    for (size_t part = 0; part < 2; ++part) {
+      TinyTensor& piece = out.emplace_back(t);
+      piece.name.replace(at, 12, part == 0 ? "gate_linear" : "up_linear");
+      piece.shape[piece.shape.size() - 2] /= 2;
+      piece.values.clear();
+      for (size_t o = 0; o < outer; ++o) {
+        const auto from = t.values.begin() + static_cast<ptrdiff_t>((2 * o + part) * half);
+        piece.values.insert(piece.values.end(), from, from + static_cast<ptrdiff_t>(half));
+      }
+    }
+  }
+
+  // Shapes as the converter writes them, and -exp(A_log).
+  void convert_mamba(TinyTensor& t) const {
+    if (t.name.find(".mamba.") == std::string::npos) return;
+    if (t.name.ends_with("conv1d.weight")) t.shape = {t.shape[0], t.shape[2]};
+    if (t.name.ends_with(".A_log"))
+      for (float& a : t.values) a = static_cast<float>(-std::exp(static_cast<double>(a)));
+    if (t.name.ends_with(".A_log") || t.name.ends_with(".D")) t.shape = {t.shape[0], 1};
+    if (t.name.ends_with("mamba.norm.weight"))
+      t.shape = {config_.mamba_groups, t.shape[0] / config_.mamba_groups};
+  }
+
   void add(const std::string& name, std::vector<uint64_t> shape) {
     uint64_t count = 1;
     for (const uint64_t n : shape) count *= n;
@@ -178,6 +276,10 @@ class TinyModel {
       double value = u * linear;
       if (name == "model.embed_tokens.weight") value = u;
       if (bias) value = 0.25 * u;
+      if (name.ends_with("conv1d.weight")) value = 0.5 * u;
+      if (name.ends_with(".dt_bias")) value = u;
+      if (name.ends_with(".A_log")) value = 0.5 + 0.5 * u;
+      if (name.ends_with(".D")) value = 1.0 + 0.25 * u;
       if (norm) value = (config_.gemma ? 0.0 : 1.0) + 0.25 * u;
       t.values[i] = static_cast<float>(value);
     }
@@ -230,6 +332,20 @@ class TinyModel {
         {"self_attn.q_norm", "attn_q_norm"},
         {"self_attn.k_norm", "attn_k_norm"},
         {"mlp.gate_up_proj", "ffn_up"},
+        {"block_sparse_moe.router.layer", "ffn_gate_inp"},
+        {"block_sparse_moe.gate_linear", "ffn_gate_exps"},
+        {"block_sparse_moe.up_linear", "ffn_up_exps"},
+        {"block_sparse_moe.output_linear", "ffn_down_exps"},
+        {"shared_mlp.gate_linear", config_.experts > 0 ? "ffn_gate_shexp" : "ffn_gate"},
+        {"shared_mlp.up_linear", config_.experts > 0 ? "ffn_up_shexp" : "ffn_up"},
+        {"shared_mlp.output_linear", config_.experts > 0 ? "ffn_down_shexp" : "ffn_down"},
+        {"mamba.in_proj", "ssm_in"},
+        {"mamba.conv1d", "ssm_conv1d"},
+        {"mamba.dt_bias", "ssm_dt.bias"},
+        {"mamba.A_log", "ssm_a"},
+        {"mamba.D", "ssm_d"},
+        {"mamba.norm", "ssm_norm"},
+        {"mamba.out_proj", "ssm_out"},
         {"mlp.gate_proj", "ffn_gate"},
         {"mlp.up_proj", "ffn_up"},
         {"mlp.down_proj", "ffn_down"}};
@@ -245,14 +361,28 @@ class TinyModel {
     builder.add("general.architecture", c.architecture)
         .add(a + "block_count", c.layers)
         .add(a + "embedding_length", c.hidden)
-        .add(a + "feed_forward_length", c.ffn)
+        .add(a + "feed_forward_length", c.experts > 0 ? c.expert_ffn : c.ffn)
         .add(a + "context_length", c.context)
         .add(a + "attention.head_count", c.heads)
-        .add(a + "attention.head_count_kv", c.kv_heads)
         .add(a + "attention.key_length", c.head_dim)
         .add(a + "attention.value_length", c.head_dim)
         .add(a + "attention.layer_norm_rms_epsilon", static_cast<float>(c.eps))
         .add(a + "rope.freq_base", static_cast<float>(c.theta));
+    if (c.mamba_layers.empty()) builder.add(a + "attention.head_count_kv", c.kv_heads);
+    if (c.shared_mlp) builder.add(a + "expert_shared_feed_forward_length", c.ffn);
+    if (c.experts > 0)
+      builder.add(a + "expert_count", c.experts).add(a + "expert_used_count", c.experts_used);
+    if (!c.mamba_layers.empty()) {
+      std::vector<int32_t> kv_heads;
+      for (uint32_t i = 0; i < c.layers; ++i)
+        kv_heads.push_back(is_mamba(i) ? 0 : static_cast<int32_t>(c.kv_heads));
+      builder.add(a + "attention.head_count_kv", kv_heads)
+          .add(a + "ssm.conv_kernel", c.mamba_conv)
+          .add(a + "ssm.state_size", c.mamba_state)
+          .add(a + "ssm.group_count", c.mamba_groups)
+          .add(a + "ssm.inner_size", c.mamba_heads * c.mamba_head_dim)
+          .add(a + "ssm.time_step_rank", c.mamba_heads);
+    }
     if (c.metadata) c.metadata(builder);
   }
 
@@ -337,6 +467,38 @@ inline TinyConfig tiny_phi3(uint32_t original_context) {
         .tensor("rope_factors_long.weight", DType::kF32, {4},
                 std::vector<float>{1.f, 1.25f, 1.5f, 2.f});
   };
+  return c;
+}
+
+// Layers 0 and 2 are Mamba2, layer 1 attention without positions.
+inline TinyConfig tiny_granite_hybrid() {
+  TinyConfig c = tiny_granite();
+  c.prefix = "t-granitehybrid";
+  c.architecture = "granitehybrid";
+  c.mamba_layers = {0, 2};
+  c.shared_mlp = true;
+  c.config["position_embedding_type"] = "nope";
+  c.metadata = [](formats::testing::GgufBuilder& builder) {
+    builder.add("granitehybrid.attention.scale", .05f)
+        .add("granitehybrid.embedding_scale", 12.f)
+        .add("granitehybrid.residual_scale", .22f)
+        .add("granitehybrid.logit_scale", 8.f)
+        .add("granitehybrid.rope.scaling.finetuned", false);
+  };
+  return c;
+}
+
+inline TinyConfig tiny_granite_hybrid_groups() {
+  TinyConfig c = tiny_granite_hybrid();
+  c.prefix = "t-granitehybrid-g2";
+  c.mamba_groups = 2;
+  return c;
+}
+
+inline TinyConfig tiny_granite_hybrid_moe() {
+  TinyConfig c = tiny_granite_hybrid();
+  c.prefix = "t-granitehybrid-moe";
+  c.experts = 4;
   return c;
 }
 
