@@ -10,8 +10,8 @@ namespace localai::runtime {
 namespace {
 
 constexpr size_t kFiredShown = 6;
-// What a likelihood counts beside the rules: the best of the cross-validation of routing_head.cc.
-constexpr double kEvidence = 0.5;
+// What a likelihood counts beside the rules: the best over prompts that neither had seen.
+constexpr double kEvidence = 1.0;
 constexpr double kLikelihoodMin = 1e-4;  // one below it is no more against a domain than this
 
 std::string fired_rule(std::string_view what, double weight) {

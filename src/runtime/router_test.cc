@@ -173,9 +173,10 @@ TEST(Router, TheAllowListIsNeverLeft) {
   EXPECT_EQ(chosen(router, "hm", List{"sky"}), "sky|default");
   EXPECT_EQ(chosen(router, "rose", List{}), "|default");
   const RouteDecision decision = decide(router, {"cloud"}, List{"grass"});
-  for (const RouteCandidate& candidate : decision.candidates)
-    if (candidate.domain != "grass")
-      EXPECT_EQ(candidate.why, "not among the request's domains") << candidate.domain;
+  for (const RouteCandidate& candidate : decision.candidates) {
+    if (candidate.domain == "grass") continue;
+    EXPECT_EQ(candidate.why, "not among the request's domains") << candidate.domain;
+  }
 }
 
 TEST(Router, OddTextsAreAnswered) {
@@ -197,8 +198,8 @@ TEST(Router, OddTextsAreAnswered) {
   EXPECT_LE(embedder->longest, kEmbeddedHeadBytes + kEmbeddedTailBytes + 8);
   // What stands in the middle of a very long prompt is not read; its ends are.
   const std::string filler(1 << 20, '.');
-  EXPECT_EQ(chosen(router, filler + " rose"), "roses|rules");
-  EXPECT_EQ(chosen(router, "rose " + filler), "roses|rules");
+  EXPECT_EQ(decide(router, {filler + " rose"}).domain, "roses");
+  EXPECT_EQ(decide(router, {"rose " + filler}).domain, "roses");
   EXPECT_EQ(chosen(router, filler + " rose " + filler), "general|default");
 }
 

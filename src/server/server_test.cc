@@ -452,127 +452,129 @@ TEST_F(ApiTest, WhatClientsOfTheEarlierServerCall) {
        {R"("async":true)", R"("callback_url":"http://x")", R"("workflow_id":1)", R"("nonsense":1)"})
     EXPECT_EQ(ask("POST", path, chat_with(field)).status, 400) << field;
   EXPECT_EQ(ask("POST", path, "{").status, 400);
-  TEST_F(ApiTest, RouteTellsTheDecision) {
-    EXPECT_EQ(ask("POST", "/v1/route", R"({"input":"hi"})").body,
-              R"({"domain":"general","model":"m","backend":"gguf","stage":"rules",)"
-              R"("reason":"no image","candidates":[{"domain":"general","score":1.5,)"
-              R"("why":"because"}]})");
-    EXPECT_THAT(ask("POST", "/v1/route",
-                    R"({"messages":[{"role":"user","content":[{"type":"text","text":"a"},)"
-                    R"({"type":"image_url","image_url":{"url":"data:"}}]}]})")
-                    .body,
-                HasSubstr("\"reason\":\"an image\""));
-    EXPECT_EQ(ask("POST", "/v1/route", R"({"input":"hi","model":"missing"})").status, 404);
-    EXPECT_EQ(ask("POST", "/v1/route", R"({"input":1})").status, 400);
-    EXPECT_EQ(ask("POST", "/v1/route", R"({"input":"hi","domains":"x"})").status, 400);
+}
+
+TEST_F(ApiTest, RouteTellsTheDecision) {
+  EXPECT_EQ(ask("POST", "/v1/route", R"({"input":"hi"})").body,
+            R"({"domain":"general","model":"m","backend":"gguf","stage":"rules",)"
+            R"("reason":"no image","candidates":[{"domain":"general","score":1.5,)"
+            R"("why":"because"}]})");
+  EXPECT_THAT(ask("POST", "/v1/route",
+                  R"({"messages":[{"role":"user","content":[{"type":"text","text":"a"},)"
+                  R"({"type":"image_url","image_url":{"url":"data:"}}]}]})")
+                  .body,
+              HasSubstr("\"reason\":\"an image\""));
+  EXPECT_EQ(ask("POST", "/v1/route", R"({"input":"hi","model":"missing"})").status, 404);
+  EXPECT_EQ(ask("POST", "/v1/route", R"({"input":1})").status, 400);
+  EXPECT_EQ(ask("POST", "/v1/route", R"({"input":"hi","domains":"x"})").status, 400);
+}
+
+TEST_F(ApiTest, HealthAndTheRest) {
+  for (const char* path : {"/health", "/healthz", "/livez", "/readyz"})
+    EXPECT_THAT(ask("GET", path).body, StartsWith("{\"status\":\"ok\"")) << path;
+  EXPECT_EQ(ask("HEAD", "/health").status, 200);
+  EXPECT_THAT(ask("GET", "/").body, StartsWith("localai 1.2.3\n"));
+  EXPECT_EQ(ask("GET", "/v1/nothing").body,
+            R"({"error":{"message":"there is no endpoint GET /v1/nothing",)"
+            R"("type":"invalid_request_error","param":null,"code":"unknown_url"}})");
+  const net::Response wrong = ask("GET", "/v1/chat/completions");
+  EXPECT_EQ(wrong.status, 405);
+  EXPECT_EQ(wrong.headers[0].name + ": " + wrong.headers[0].value, "allow: POST");
+  EXPECT_EQ(ask("POST", "/health").status, 405);
+  EXPECT_EQ(ask("GET", "/v1/models/%00").status, 404);
+}
+
+TEST_F(ApiTest, ReadyIsFalseWhileDraining) {
+  const Api draining(service_, {"1", [] { return true; }});
+  const auto sink = std::make_shared<RecordingSink>();
+  net::Request request;
+  request.method = "GET";
+  request.path = "/readyz";
+  draining.handle(std::move(request), sink);
+  EXPECT_EQ(sink->wait().status, 503);
+}
+
+// ---- through sockets
+
+class LoopbackTest : public ::testing::Test {
+ protected:
+  LoopbackTest() {
+    net::ServerOptions options;
+    options.port = 0;
+    options.render_refusal = [](const net::Refusal& refusal) {
+      return error_response(from_refusal(refusal));
+    };
+    auto server = net::Server::listen(
+        std::move(options), [this](net::Request request, std::shared_ptr<net::Sink> sink) {
+          api_.handle(std::move(request), std::move(sink));
+        });
+    EXPECT_TRUE(server.ok());
+    server_ = std::move(*server);
+    thread_ = std::thread([this] { server_->run(); });
+  }
+  ~LoopbackTest() override {
+    server_->stop();
+    thread_.join();
+  }
+  [[nodiscard]] int open() const {
+    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(server_->port());
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    return fd;
+  }
+  static void post(int fd, const std::string& body) {
+    const std::string request =
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+        "Content-Type: application/json\r\nContent-Length: " +
+        std::to_string(body.size()) + "\r\n\r\n" + body;
+    EXPECT_EQ(::send(fd, request.data(), request.size(), MSG_NOSIGNAL),
+              static_cast<ssize_t>(request.size()));
+  }
+  static std::string read_until(int fd, std::string_view end) {
+    std::string out;
+    char buffer[4096];
+    while (out.find(end) == std::string::npos) {
+      const ssize_t n = ::recv(fd, buffer, sizeof buffer, 0);
+      if (n <= 0) break;
+      out.append(buffer, static_cast<size_t>(n));
+    }
+    return out;
+  }
+  bool comes_to_rest() {
+    for (int i = 0; i < 2000 && service_.running != 0; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    return service_.running == 0;
   }
 
-  TEST_F(ApiTest, HealthAndTheRest) {
-    for (const char* path : {"/health", "/healthz", "/livez", "/readyz"})
-      EXPECT_THAT(ask("GET", path).body, StartsWith("{\"status\":\"ok\"")) << path;
-    EXPECT_EQ(ask("HEAD", "/health").status, 200);
-    EXPECT_THAT(ask("GET", "/").body, StartsWith("localai 1.2.3\n"));
-    EXPECT_EQ(ask("GET", "/v1/nothing").body,
-              R"({"error":{"message":"there is no endpoint GET /v1/nothing",)"
-              R"("type":"invalid_request_error","param":null,"code":"unknown_url"}})");
-    const net::Response wrong = ask("GET", "/v1/chat/completions");
-    EXPECT_EQ(wrong.status, 405);
-    EXPECT_EQ(wrong.headers[0].name + ": " + wrong.headers[0].value, "allow: POST");
-    EXPECT_EQ(ask("POST", "/health").status, 405);
-    EXPECT_EQ(ask("GET", "/v1/models/%00").status, 404);
-  }
+  FakeService service_;
+  Api api_{service_, {"1", [] { return false; }}};
+  std::unique_ptr<net::Server> server_;
+  std::thread thread_;
+};
 
-  TEST_F(ApiTest, ReadyIsFalseWhileDraining) {
-    const Api draining(service_, {"1", [] { return true; }});
-    const auto sink = std::make_shared<RecordingSink>();
-    net::Request request;
-    request.method = "GET";
-    request.path = "/readyz";
-    draining.handle(std::move(request), sink);
-    EXPECT_EQ(sink->wait().status, 503);
-  }
-
-  // ---- through sockets
-
-  class LoopbackTest : public ::testing::Test {
-   protected:
-    LoopbackTest() {
-      net::ServerOptions options;
-      options.port = 0;
-      options.render_refusal = [](const net::Refusal& refusal) {
-        return error_response(from_refusal(refusal));
-      };
-      auto server = net::Server::listen(
-          std::move(options), [this](net::Request request, std::shared_ptr<net::Sink> sink) {
-            api_.handle(std::move(request), std::move(sink));
-          });
-      EXPECT_TRUE(server.ok());
-      server_ = std::move(*server);
-      thread_ = std::thread([this] { server_->run(); });
-    }
-    ~LoopbackTest() override {
-      server_->stop();
-      thread_.join();
-    }
-    [[nodiscard]] int open() const {
-      const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-      sockaddr_in address{};
-      address.sin_family = AF_INET;
-      address.sin_port = htons(server_->port());
-      address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-      EXPECT_EQ(::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-      return fd;
-    }
-    static void post(int fd, const std::string& body) {
-      const std::string request =
-          "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
-          "Content-Type: application/json\r\nContent-Length: " +
-          std::to_string(body.size()) + "\r\n\r\n" + body;
-      EXPECT_EQ(::send(fd, request.data(), request.size(), MSG_NOSIGNAL),
-                static_cast<ssize_t>(request.size()));
-    }
-    static std::string read_until(int fd, std::string_view end) {
-      std::string out;
-      char buffer[4096];
-      while (out.find(end) == std::string::npos) {
-        const ssize_t n = ::recv(fd, buffer, sizeof buffer, 0);
-        if (n <= 0) break;
-        out.append(buffer, static_cast<size_t>(n));
-      }
-      return out;
-    }
-    bool comes_to_rest() {
-      for (int i = 0; i < 2000 && service_.running != 0; ++i)
-        std::this_thread::sleep_for(std::chrono::milliseconds(10));
-      return service_.running == 0;
-    }
-
-    FakeService service_;
-    Api api_{service_, {"1", [] { return false; }}};
-    std::unique_ptr<net::Server> server_;
-    std::thread thread_;
-  };
-
-  TEST_F(LoopbackTest, ADisconnectStopsTheGenerationStreamedOrNot) {
-    for (const char* stream : {"true", "false"}) {
-      const int fd = open();
-      post(fd, chat_with(std::string(R"("model":"slow","stream":)") + stream));
-      if (std::string_view(stream) == "true")
-        EXPECT_THAT(read_until(fd, " lo"), HasSubstr("x-localai-model: m%C3%A9\r\n"));
-      else
-        while (service_.running == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-      ::close(fd);
-      EXPECT_TRUE(comes_to_rest()) << stream;
-    }
-  }
-
-  TEST_F(LoopbackTest, AHalfClosedClientGetsItsWholeStream) {
+TEST_F(LoopbackTest, ADisconnectStopsTheGenerationStreamedOrNot) {
+  for (const char* stream : {"true", "false"}) {
     const int fd = open();
-    post(fd, chat_with(R"("stream":true)"));
-    ::shutdown(fd, SHUT_WR);
-    EXPECT_THAT(read_until(fd, "0\r\n\r\n"), EndsWith("data: [DONE]\n\n\r\n0\r\n\r\n"));
+    post(fd, chat_with(std::string(R"("model":"slow","stream":)") + stream));
+    if (std::string_view(stream) == "true")
+      EXPECT_THAT(read_until(fd, " lo"), HasSubstr("x-localai-model: m%C3%A9\r\n"));
+    else
+      while (service_.running == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     ::close(fd);
+    EXPECT_TRUE(comes_to_rest()) << stream;
   }
+}
+
+TEST_F(LoopbackTest, AHalfClosedClientGetsItsWholeStream) {
+  const int fd = open();
+  post(fd, chat_with(R"("stream":true)"));
+  ::shutdown(fd, SHUT_WR);
+  EXPECT_THAT(read_until(fd, "0\r\n\r\n"), EndsWith("data: [DONE]\n\n\r\n0\r\n\r\n"));
+  ::close(fd);
+}
 
 }  // namespace
 }  // namespace localai::server

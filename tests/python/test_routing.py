@@ -6,6 +6,7 @@ from conftest import MODELS, ROOT, run_json, run_localai
 
 DEMO = ["--config", ROOT / "config/domains.demo.json", "--models-dir", MODELS]
 HELD_OUT = ROOT / "tests/data/routing_heldout.jsonl"
+WITH_EMBEDDINGS, RULES_ALONE = 0.90, 0.77  # measured: 0.9034 and 0.7778
 TUNING = ROOT / "tests/data/routing_tuning.jsonl"
 
 
