@@ -133,8 +133,8 @@ void add_list(CLI::App& app, Program& program) {
 }
 
 void add_domains(CLI::App& app, Program& program) {
-  CLI::App* domains =
-      app.add_subcommand("domains", "List or check the configured domains, or print their schema");
+  CLI::App* domains = app.add_subcommand(
+      "domains", "The configured domains: list, check, schema, explain, eval, fit");
   domains->require_subcommand(1);
   const auto add = [&](const char* name, const char* help, Status (*work)(const ListArguments&)) {
     auto arguments = std::make_shared<ListArguments>();
@@ -149,6 +149,7 @@ void add_domains(CLI::App& app, Program& program) {
   add("check", "What is wrong with the config file; fails when a domain is unusable",
       check_domains);
   add("schema", "The JSON Schema of a config file", print_schema);
+  add_domain_routing(*domains, program);
 }
 
 }  // namespace localai::cli

@@ -23,6 +23,8 @@ void add_chat(CLI::App& app, Program& program);
 void add_convert(CLI::App& app, Program& program);
 void add_domains(CLI::App& app, Program& program);
 void add_embed(CLI::App& app, Program& program);
+void add_domain_routing(CLI::App& domains,
+                        Program& program);  // explain, eval, fit, below `domains`
 void add_generate(CLI::App& app, Program& program);
 void add_inspect(CLI::App& app, Program& program);
 void add_list(CLI::App& app, Program& program);

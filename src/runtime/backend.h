@@ -38,8 +38,16 @@ struct ChatInput {
 // Raw text, or token ids; no chat template.
 using GenerateInput = std::variant<ChatInput, std::string, std::vector<int32_t>>;
 
+// What a request says about who may answer it.
+struct RouteHints {
+  std::vector<std::string> domains;  // allow-list: ids, agent ids or aliases; empty: any
+  Json metadata;                     // the client's own, or null
+  bool has_image = false;
+};
+
 struct GenerateRequest {
   GenerateInput input;
+  RouteHints route;
   SamplingOverrides sampling;
   std::optional<uint32_t> max_tokens;
   std::vector<std::string> stop;

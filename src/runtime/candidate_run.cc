@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <exception>
 
+#include "runtime/route_request.h"
+
 namespace localai::runtime {
 namespace {
 
@@ -49,11 +51,11 @@ void apply_domain(const Domain& domain, GenerateRequest& request) {
   if (chat != nullptr && domain.system_prompt) add_system_prompt(*domain.system_prompt, *chat);
 }
 
-CandidateRun::CandidateRun(CandidateContext context, std::shared_ptr<const Resolver> resolver,
+CandidateRun::CandidateRun(CandidateContext context, Serving serving,
                            std::shared_ptr<RequestState> state, GenerateRequest request,
                            TimePoint deadline)
     : context_(std::move(context)),
-      resolver_(std::move(resolver)),
+      serving_(std::move(serving)),
       state_(std::move(state)),
       request_(std::move(request)),
       deadline_(deadline) {}
@@ -70,7 +72,8 @@ void CandidateRun::guarded(const std::function<void()>& work) {
 
 void CandidateRun::start(const std::string& name) {
   guarded([&] {
-    Result<Candidates> found = resolver_->candidates(name);
+    Result<Candidates> found =
+        choose_candidates(*serving_.resolver, *serving_.router, name, request_);
     if (!found.ok()) return state_->fail(std::move(found.error()));
     candidates_ = std::move(*found);
     if (candidates_.domain != nullptr) apply_domain(*candidates_.domain, request_);
@@ -106,6 +109,7 @@ void CandidateRun::answer(Result<ModelCache::Lease> lease) {
   const Candidate& candidate = candidates_.list[at_];
   Resolution resolution = candidate.target.resolution;
   resolution.route = candidates_.route;
+  resolution.route_reason = candidates_.route_reason;
   resolution.domain = candidates_.domain == nullptr ? "" : candidates_.domain->id;
   resolution.fallback = at_ > 0;
   resolution.skipped = skipped_;

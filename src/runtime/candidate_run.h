@@ -8,6 +8,7 @@
 #include "runtime/model_cache.h"
 #include "runtime/request_state.h"
 #include "runtime/resolver.h"
+#include "runtime/router.h"
 #include "runtime/work_queue.h"
 
 namespace localai::runtime {
@@ -19,15 +20,21 @@ struct CandidateContext {
   std::function<bool()> stopping;
 };
 
+// One config at work; replaced as a whole.
+struct Serving {
+  std::shared_ptr<const Resolver> resolver;
+  std::shared_ptr<const Router> router;
+};
+
 // Fills in what the request left out from the domain that was asked.
 void apply_domain(const Domain& domain, GenerateRequest& request);
 
 class CandidateRun : public std::enable_shared_from_this<CandidateRun> {
  public:
   // Together the candidates are waited for until `deadline`; after it only what fits at once.
-  CandidateRun(CandidateContext context, std::shared_ptr<const Resolver> resolver,
-               std::shared_ptr<RequestState> state, GenerateRequest request, TimePoint deadline);
-  // Looks the name up and tries its candidates. On a worker thread.
+  CandidateRun(CandidateContext context, Serving serving, std::shared_ptr<RequestState> state,
+               GenerateRequest request, TimePoint deadline);
+  // Looks the name up, or asks the router, and tries its candidates. On a worker thread.
   void start(const std::string& name);
 
  private:
@@ -40,7 +47,7 @@ class CandidateRun : public std::enable_shared_from_this<CandidateRun> {
   void guarded(const std::function<void()>& work);
 
   CandidateContext context_;
-  std::shared_ptr<const Resolver> resolver_;  // owns the domains that the candidates point to
+  Serving serving_;  // owns the domains that the candidates point to
   std::shared_ptr<RequestState> state_;
   GenerateRequest request_;
   TimePoint deadline_;

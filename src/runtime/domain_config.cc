@@ -33,6 +33,9 @@ class Members {
   [[nodiscard]] std::vector<std::string> list(const char* key) const {
     return maybe<std::vector<std::string>>(key).value_or(std::vector<std::string>{});
   }
+  [[nodiscard]] Json object_or_empty(const char* key) const {
+    return maybe<Json>(key).value_or(Json::object());
+  }
   template <class T>
   [[nodiscard]] std::optional<T> maybe(const char* key) const {
     const auto found = object_.find(key);
@@ -119,6 +122,8 @@ Status read_names(const std::string& id, const Members& members, Domain& domain)
   domain.aliases = members.list("aliases");
   domain.tags = members.list("tags");
   domain.keywords = members.list("keywords");
+  domain.description = members.text("description");
+  domain.examples = members.list("examples");
   if (!members.text("fallback_model").empty())
     domain.fallbacks.push_back(members.text("fallback_model"));
   for (std::string& name : members.list("fallback_models")) domain.fallbacks.push_back(name);
@@ -163,6 +168,7 @@ Result<Domain> read_domain(const std::string& id, const Json& object, const Sett
   Domain domain;
   LAI_TRY_STATUS(read_names(id, members, domain));
   LAI_TRY_STATUS(read_generation(members, domain));
+  LAI_TRY(domain.routing, read_routing_rules(members.object_or_empty("routing")));
   LAI_TRY(domain.backend, choose_backend(members, settings));
   LAI_TRY_STATUS(check_service_backend(domain, object));
   if (domain.model_path.empty() && domain.model_name.empty() && domain.backend != "deepseek-ocr")
@@ -281,6 +287,8 @@ Result<DomainConfig> parse_domain_config(std::string_view json, const std::files
       wanted_default = value.get<std::string>();
     else if (name == "layer_mapping")
       config.layer_mapping = value;
+    else if (name == "routing")
+      config.routing = read_routing_options(value);
   }
   read_domains(*domains, settings, environment, config);
   apply_layer_mapping(config, *domains);

@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/result.h"
 #include "models/quantization.h"
+#include "runtime/routing_config.h"
 #include "runtime/settings.h"
 #include "text/chat_template.h"
 
@@ -33,9 +34,12 @@ struct Domain {
   std::string kv_cache_type;                                    // "", "f16", "f32"
   const models::QuantizationType* quantize = nullptr;           // while loading; null: not
   bool preload = false, pin = false;
-  uint32_t ttl_seconds = 0;  // 0: stays until another model needs the room
-  Json config;               // the object as read, without secrets
-  std::string unsupported;   // what this build cannot do for it; "" when it can answer
+  uint32_t ttl_seconds = 0;           // 0: stays until another model needs the room
+  std::string description;            // for the router: what it answers
+  std::vector<std::string> examples;  // for the router: what it is asked
+  RoutingRules routing;
+  Json config;              // the object as read, without secrets
+  std::string unsupported;  // what this build cannot do for it; "" when it can answer
 };
 
 struct DomainProblem {
@@ -52,6 +56,7 @@ struct DomainConfig {
   std::vector<Domain> domains;  // usable ones, in file order
   std::string default_domain;   // id of a usable one; "" when there is none
   Json layer_mapping = Json::object();
+  RoutingOptions routing;
   std::vector<DomainProblem> errors;    // each took one domain (or layer_mapping) out
   std::vector<DomainProblem> warnings;  // unknown keys, names that two domains claim, ...
   std::vector<DisabledDomain> disabled;

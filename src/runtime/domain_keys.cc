@@ -35,6 +35,34 @@ constexpr KeySpec kToonKeys[] = {
     {"use_kuwain", kBool, "accepted, no effect"},
 };
 
+constexpr double kWeightMax = 1000;
+
+constexpr KeySpec kLengthKeys[] = {
+    {"min", kNumber, "fewest characters"},
+    {"max", kNumber, "most characters"},
+    {"weight", kNumber, "added when the prompt is as long; 1 when absent", -kWeightMax, kWeightMax},
+};
+
+constexpr KeySpec kRoutingKeys[] = {
+    {"keywords", kNumberMap, "keyword -> weight, beside or in place of 'keywords'", -kWeightMax,
+     kWeightMax},
+    {"patterns", kNumberMap, "regular expression -> weight", -kWeightMax, kWeightMax},
+    {"languages", kNumberMap, "language of the prompt, such as ar -> weight", -kWeightMax,
+     kWeightMax},
+    {"metadata", kNumberMap, "key=value, or key, of the request's metadata -> weight", -kWeightMax,
+     kWeightMax},
+    {"has_image", kNumber, "weight of an image in the request", -kWeightMax, kWeightMax},
+    {"length", kObject, "weight of a prompt's length", 0, 0, kLengthKeys},
+};
+
+constexpr KeySpec kFileRoutingKeys[] = {
+    {"embedder", kString, "embedding model of the router; none: it goes by rules alone"},
+    {"head", kString, "file of `domains fit`, beside the config; none: fitted to the examples"},
+    {"min_score", kNumber, "score of the rules that decides; 1 when absent", 0, kWeightMax},
+    {"min_lead", kNumber, "a smaller lead is left to the embeddings; 2 when absent", 0, kWeightMax},
+    {"min_similarity", kNumber, "likelihood that decides; 0.1 when absent", 0, 1},
+};
+
 constexpr KeySpec kDomainKeys[] = {
     {"name", kString, "shown name; the id when absent"},
     {"layer", kString, "shown, and in layer_mapping"},
@@ -53,7 +81,7 @@ constexpr KeySpec kDomainKeys[] = {
     {"top_p", kNumber, "when the request does not say; 0 or 1: off", 0, 1},
     {"top_k", kInteger, "when the request does not say; 0: off", 0, kInt32Max},
     {"tags", kStringList, "shown"},
-    {"keywords", kStringList, "words that speak for this domain; shown, no routing in this build"},
+    {"keywords", kStringList, "words that speak for this domain when a request names none"},
     {"fallback_model", kString, "domain id, alias or model to answer when this one cannot"},
     {"fallback_models", kStringList, "more of them, in order, after fallback_model"},
     {"enabled_env_var", kString, "the domain exists only when this variable is truthy"},
@@ -76,6 +104,10 @@ constexpr KeySpec kDomainKeys[] = {
     {"pin", kBool, "never unload for another model"},
     {"ttl_seconds", kInteger, "unload after so long without use; 0 or absent: never", 0, kInt32Max},
     {"lora", kString, "adapter over the weights; not in this build"},
+    {"description", kString, "what it answers, in one sentence; routing by embeddings reads it"},
+    {"examples", kStringList, "requests it should get; routing by embeddings reads them"},
+    {"routing", kObject, "what speaks for this domain when a request names none", 0, 0,
+     kRoutingKeys},
 };
 
 constexpr KeySpec kFileKeys[] = {
@@ -83,6 +115,7 @@ constexpr KeySpec kFileKeys[] = {
     {"domains", kDomains, "id -> domain"},
     {"default_domain", kString, "answers when a request names none; 'general' when absent"},
     {"layer_mapping", kTeams, "layer -> team -> domain ids"},
+    {"routing", kObject, "how a request that names no domain finds one", 0, 0, kFileRoutingKeys},
 };
 
 // Optimal string alignment distance. Source: Damerau (1964), Levenshtein (1966).

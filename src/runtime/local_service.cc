@@ -5,6 +5,8 @@
 #include "base/log.h"
 #include "runtime/candidate_run.h"
 #include "runtime/request_state.h"
+#include "runtime/route_request.h"
+#include "runtime/router_embedder.h"
 
 namespace localai::runtime {
 namespace {
@@ -32,7 +34,7 @@ ResolverOptions with_settings(ResolverOptions options, const Settings& settings)
 LocalService::LocalService(ServiceOptions options, std::unique_ptr<ModelOpener> opener)
     : settings_(std::move(options.settings)),
       resolver_options_(with_settings(std::move(options.resolver), settings_)),
-      resolver_(std::make_shared<const Resolver>(std::move(options.config), resolver_options_)),
+      serving_(serve(std::move(options.config))),
       workers_(options.workers),
       cache_(std::move(opener), {.budget_bytes = settings_.cache_bytes_max}) {
   preload();
@@ -44,9 +46,17 @@ LocalService::~LocalService() {
       .stop();  // what is queued fails fast; from here on the cache's answers run where they are
 }
 
-std::shared_ptr<const Resolver> LocalService::resolver() const {
+Serving LocalService::serve(DomainConfig config) const {
+  Serving out;
+  out.resolver = std::make_shared<const Resolver>(std::move(config), resolver_options_);
+  out.router =
+      std::make_shared<const Router>(out.resolver->config(), router_embedder(*out.resolver));
+  return out;
+}
+
+Serving LocalService::serving() const {
   const std::lock_guard lock(mutex_);
-  return resolver_;
+  return serving_;
 }
 
 TimePoint LocalService::deadline() const {
@@ -54,10 +64,10 @@ TimePoint LocalService::deadline() const {
 }
 
 void LocalService::reload(DomainConfig config) {
-  auto fresh = std::make_shared<const Resolver>(std::move(config), resolver_options_);
+  Serving fresh = serve(std::move(config));
   {
     const std::lock_guard lock(mutex_);
-    resolver_.swap(fresh);
+    std::swap(serving_, fresh);
   }
   preload();
 }
@@ -66,10 +76,18 @@ Generation LocalService::start(std::string model, GenerateRequest request, Ready
                                GenerateSink sink) {
   auto state = std::make_shared<RequestState>(std::move(on_ready), std::move(sink));
   auto run = std::make_shared<CandidateRun>(
-      CandidateContext{cache_, workers_, [this] { return stopping_.load(); }}, resolver(), state,
+      CandidateContext{cache_, workers_, [this] { return stopping_.load(); }}, serving(), state,
       std::move(request), deadline());
   workers_.post([run = std::move(run), name = std::move(model)] { run->start(name); });
   return std::make_unique<ServiceTicket>(std::move(state));
+}
+
+void LocalService::route(std::string model, GenerateRequest request, RouteSink sink) {
+  workers_.post(
+      [this, model = std::move(model), request = std::move(request), sink = std::move(sink)] {
+        const Serving now = serving();
+        sink(explain_route(*now.resolver, *now.router, model, request));
+      });
 }
 
 void LocalService::plan(std::string model, std::function<void(Result<LoadPlan>)> sink) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/candidate_run.h"
 #include "runtime/model_cache.h"
 #include "runtime/resolver.h"
 #include "runtime/service.h"
@@ -33,6 +34,7 @@ class LocalService final : public Service {
                    GenerateSink sink) override;
   Generation embed(std::string model, std::vector<engine::EmbeddingInput> inputs,
                    EmbeddingDone done) override;
+  void route(std::string model, GenerateRequest request, RouteSink sink) override;
   [[nodiscard]] std::vector<ModelEntry> models() const override;
   [[nodiscard]] LoadedModels loaded() const override { return cache_.loaded(); }
   void plan(std::string model, std::function<void(Result<LoadPlan>)> sink) override;
@@ -49,7 +51,9 @@ class LocalService final : public Service {
 
  private:
   void preload();
-  [[nodiscard]] std::shared_ptr<const Resolver> resolver() const;
+  [[nodiscard]] Serving serve(DomainConfig config) const;
+  [[nodiscard]] Serving serving() const;
+  [[nodiscard]] std::shared_ptr<const Resolver> resolver() const { return serving().resolver; }
   [[nodiscard]] TimePoint deadline() const;
   [[nodiscard]] ModelEntry entry_of(const Resolver& resolver, const Domain& domain) const;
   [[nodiscard]] Json describe(const Resolver& resolver, const Domain& domain) const;
@@ -57,7 +61,7 @@ class LocalService final : public Service {
   const Settings settings_;
   const ResolverOptions resolver_options_;
   mutable std::mutex mutex_;
-  std::shared_ptr<const Resolver> resolver_;  // replaced as a whole
+  Serving serving_;  // replaced as a whole
   std::atomic<bool> stopping_{false};
   WorkQueue workers_;
   ModelCache cache_;

@@ -13,6 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 // One request, from start() to its end.
 struct Answer {
@@ -137,6 +138,55 @@ TEST_F(LocalServiceTest, NamesAreLookedUpInTheDocumentedOrder) {
   EXPECT_EQ(decided("one"), "|one|gguf|explicit");
   EXPECT_EQ(decided("models/one.gguf"), "|one|gguf|explicit");
   EXPECT_EQ(decided("nosuch"), "model 'nosuch': no domain, model or path of that name");
+}
+
+TEST_F(LocalServiceTest, TheRouterChoosesAndTheAllowListHoldsForFallbacksToo) {
+  make({}, R"({"domains": {
+    "general": {"model_path": "one.gguf"},
+    "sql": {"model_path": "two.gguf", "keywords": ["sql"], "aliases": ["database"]},
+    "lost": {"model_path": "gone.gguf", "keywords": ["lost"], "fallback_model": "sql"}}})");
+  const auto ask = [&](const std::string& model, std::string text,
+                       std::vector<std::string> domains) {
+    GenerateRequest request;
+    request.input = std::move(text);
+    request.route.domains = std::move(domains);
+    auto decision = start(model, std::move(request))->decision();
+    if (!decision.ok()) return decision.error().message;
+    std::string out = decision->domain + "|" + decision->model + "|" + decision->route;
+    for (const SkippedCandidate& skip : decision->skipped)
+      out += " < " + skip.name + ": " + skip.reason;
+    return out;
+  };
+  EXPECT_EQ(ask("auto", "some SQL", {}), "sql|two|rules");
+  EXPECT_EQ(ask("", "hello", {}), "general|one|default");
+  EXPECT_EQ(ask("auto", "some sql", {"general"}), "general|one|default");
+  EXPECT_EQ(ask("auto", "hello", {"database"}), "sql|two|default");
+  EXPECT_EQ(ask("auto", "lost", {}), "lost|two|rules < lost: missing_file");
+  EXPECT_EQ(ask("auto", "lost", {"lost", "general"}),
+            "lost|one|rules < lost: missing_file < sql: not_allowed");
+  EXPECT_THAT(ask("auto", "lost", {"lost"}), HasSubstr("'general' (not_allowed"));
+  EXPECT_EQ(ask("sql", "x", {"database"}), "sql|two|explicit");
+  EXPECT_EQ(ask("two", "x", {"sql"}), "model: 'two' is not among the request's domains ('sql')");
+  EXPECT_EQ(ask("auto", "x", {"nobody"}), "domains: none of 'nobody' is a configured domain");
+}
+
+TEST_F(LocalServiceTest, RouteTellsTheDecisionWithoutLoading) {
+  make();
+  const auto route = [&](const std::string& model) {
+    std::promise<Result<RouteDecision>> promise;
+    service_->route(model, {}, [&](Result<RouteDecision> d) { promise.set_value(std::move(d)); });
+    return promise.get_future().get();
+  };
+  const auto automatic = route("auto");
+  ASSERT_TRUE(automatic.ok()) << automatic.error().message;
+  EXPECT_EQ(automatic->domain + "|" + automatic->model + "|" + automatic->stage,
+            "general|one|default");
+  EXPECT_EQ(automatic->candidates.size(), 8u);
+  EXPECT_EQ(route("second")->domain + "|" + route("second")->stage, "two|explicit");
+  EXPECT_EQ(route("lost")->model, "gone") << "shown as the config has it";
+  EXPECT_EQ(route("one")->domain, "");
+  EXPECT_EQ(route("nosuch").error().code, Code::kNotFound);
+  EXPECT_TRUE(service_->loaded().models.empty());
 }
 
 TEST_F(LocalServiceTest, WhatCannotAnswerSaysWhy) {

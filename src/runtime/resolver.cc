@@ -119,8 +119,17 @@ Result<Target> Resolver::resolve(const std::string& name) const {
 
 namespace {
 
+void skip(Candidate& candidate, std::string reason, Error error) {
+  candidate.skip = SkippedCandidate{candidate.name, std::move(reason), error.message};
+  candidate.error = std::move(error);
+}
+
 // Appends unless the same model, or the same unusable name, is there already.
-void append(Candidate candidate, Candidates& out) {
+void append(Candidate candidate, const AllowedDomains& allowed, Candidates& out) {
+  const Domain* domain = candidate.target.domain;
+  if (allowed && (domain == nullptr || !is_allowed(allowed, domain->id)))
+    skip(candidate, "not_allowed",
+         invalid("'" + candidate.name + "' is not among the request's domains"));
   for (const Candidate& other : out.list) {
     if (candidate.skip ? other.name == candidate.name
                        : !other.skip && other.target.source.path == candidate.target.source.path)
@@ -129,14 +138,10 @@ void append(Candidate candidate, Candidates& out) {
   out.list.push_back(std::move(candidate));
 }
 
-void skip(Candidate& candidate, std::string reason, Error error) {
-  candidate.skip = SkippedCandidate{candidate.name, std::move(reason), error.message};
-  candidate.error = std::move(error);
-}
-
 }  // namespace
 
-void Resolver::add_domain(const Domain& domain, Candidates& out) const {
+void Resolver::add_domain(const Domain& domain, const AllowedDomains& allowed,
+                          Candidates& out) const {
   Candidate candidate;
   candidate.name = domain.id;
   candidate.target.domain = &domain;
@@ -145,12 +150,13 @@ void Resolver::add_domain(const Domain& domain, Candidates& out) const {
   else
     skip(candidate, target.error().code == Code::kUnsupported ? "backend_down" : "missing_file",
          std::move(target.error()));
-  append(std::move(candidate), out);
+  append(std::move(candidate), allowed, out);
 }
 
 // A name of fallback_model or fallback_models.
-void Resolver::add_named(const std::string& name, Candidates& out) const {
-  if (const Domain* domain = find_domain(name)) return add_domain(*domain, out);
+void Resolver::add_named(const std::string& name, const AllowedDomains& allowed,
+                         Candidates& out) const {
+  if (const Domain* domain = find_domain(name)) return add_domain(*domain, allowed, out);
   Candidate candidate;
   candidate.name = name;
   const auto off = std::find_if(config_.disabled.begin(), config_.disabled.end(),
@@ -162,11 +168,11 @@ void Resolver::add_named(const std::string& name, Candidates& out) const {
     candidate.target = std::move(*target);
   else
     skip(candidate, "missing_file", std::move(target.error()));
-  append(std::move(candidate), out);
+  append(std::move(candidate), allowed, out);
 }
 
 // The domain of that name, else the first model whose name begins so; nothing when neither is here.
-void Resolver::add_vaultgemma(Candidates& out) const {
+void Resolver::add_vaultgemma(const AllowedDomains& allowed, Candidates& out) const {
   constexpr std::string_view kName = "vaultgemma";
   std::string name(kName);
   if (config_.find(kName) == nullptr) {
@@ -177,14 +183,15 @@ void Resolver::add_vaultgemma(Candidates& out) const {
     if (file == files.end()) return;
     name = file->name;
   }
-  if (options_.vaultgemma_fallback) return add_named(name, out);
+  if (options_.vaultgemma_fallback) return add_named(name, allowed, out);
   Candidate candidate;
   candidate.name = name;
   skip(candidate, "disabled", unavailable("'" + name + "': DISABLE_VAULTGEMMA_FALLBACK is set"));
-  append(std::move(candidate), out);
+  append(std::move(candidate), allowed, out);
 }
 
-Result<Candidates> Resolver::candidates(const std::string& name) const {
+Result<Candidates> Resolver::candidates(const std::string& name,
+                                        const AllowedDomains& allowed) const {
   const bool route = name.empty() || name == "auto";
   if (route && config_.default_domain.empty())
     return not_found("no model was named, and no domain is configured to answer by default");
@@ -198,13 +205,13 @@ Result<Candidates> Resolver::candidates(const std::string& name) const {
     out.list.push_back(std::move(candidate));
     return out;
   }
-  add_domain(*out.domain, out);
-  for (const std::string& fallback : out.domain->fallbacks) add_named(fallback, out);
+  add_domain(*out.domain, allowed, out);
+  for (const std::string& fallback : out.domain->fallbacks) add_named(fallback, allowed, out);
   if (const Domain* general = config_.find(config_.default_domain)) {
-    add_domain(*general, out);
-    for (const std::string& fallback : general->fallbacks) add_named(fallback, out);
+    add_domain(*general, allowed, out);
+    for (const std::string& fallback : general->fallbacks) add_named(fallback, allowed, out);
   }
-  add_vaultgemma(out);
+  add_vaultgemma(allowed, out);
   return out;
 }
 

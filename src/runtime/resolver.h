@@ -34,6 +34,7 @@ struct Candidates {
   const Domain* domain = nullptr;  // that was asked; null: a model was named directly, and there is
                                    // no fallback
   std::string route;               // as in Resolution
+  std::string route_reason = {};   // as in Resolution
   std::vector<Candidate> list;     // never empty; none twice
 };
 
@@ -57,9 +58,11 @@ class Resolver {
   // there), kUnsupported (the domain asks for what this build has not).
   [[nodiscard]] Result<Target> resolve(const std::string& name) const;
   // The same with everything that may take its place: the domain's model, its fallbacks, the
-  // default domain, its fallbacks, VaultGemma. Errors: kNotFound (unknown name; a model named
+  // default domain, its fallbacks, VaultGemma. With `allowed`, ids of domains, whatever else would
+  // take its place is skipped as "not_allowed". Errors: kNotFound (unknown name; a model named
   // directly is not there).
-  [[nodiscard]] Result<Candidates> candidates(const std::string& name) const;
+  [[nodiscard]] Result<Candidates> candidates(const std::string& name,
+                                              const AllowedDomains& allowed = {}) const;
   // The domain part of the look-up alone; null when no domain has that name.
   [[nodiscard]] const Domain* find_domain(const std::string& name) const;
   // Where a domain's weights are. Errors: kNotFound.
@@ -69,9 +72,9 @@ class Resolver {
   [[nodiscard]] const ModelCatalog& catalog() const { return catalog_; }
 
  private:
-  void add_domain(const Domain& domain, Candidates& out) const;
-  void add_named(const std::string& name, Candidates& out) const;
-  void add_vaultgemma(Candidates& out) const;
+  void add_domain(const Domain& domain, const AllowedDomains& allowed, Candidates& out) const;
+  void add_named(const std::string& name, const AllowedDomains& allowed, Candidates& out) const;
+  void add_vaultgemma(const AllowedDomains& allowed, Candidates& out) const;
   [[nodiscard]] Result<ModelFile> find_model(const std::string& name) const;
   [[nodiscard]] ModelSource source_for(const std::filesystem::path& path) const;
 

@@ -11,6 +11,7 @@
 #include "runtime/backend.h"
 #include "runtime/cache_plan.h"
 #include "runtime/model_events.h"
+#include "runtime/router.h"
 
 namespace localai::runtime {
 
@@ -28,9 +29,10 @@ struct Resolution {
   std::string domain;                          // id; "" when a model was named directly
   std::string model;                           // name of the model that answers
   std::string backend;                         // "gguf", "safetensors"
-  std::string route;                           // "explicit", "default"
+  std::string route;                           // "explicit", "rules", "embedding", "default"
   bool fallback = false;                       // another model than the domain's own answers
   std::vector<SkippedCandidate> skipped = {};  // those before it, in order
+  std::string route_reason = {};               // why that domain, where the router chose it
 };
 
 struct ModelEntry {  // one line of /v1/models and of `localai list`
@@ -67,6 +69,8 @@ struct Unloaded {
 // in this build; kInvalidArgument: bad input, too long a prompt; kCancelled: dropped before; load
 // errors).
 using ReadySink = std::function<void(Result<Resolution>)>;
+// Called exactly once, from a worker thread.
+using RouteSink = std::function<void(Result<RouteDecision>)>;
 
 struct EmbeddingAnswer {
   Resolution resolution;
@@ -81,7 +85,7 @@ class Service {
   virtual ~Service() = default;
 
   // Resolves `model` (domain id, agent id or its short form, alias, model name, path; "" or "auto":
-  // the default domain), loads it if need be, and generates. Returns at once and never blocks;
+  // by the router), loads it if need be, and generates. Returns at once and never blocks;
   // loading runs on a worker. After on_ready with an error no event follows; after a decision,
   // events follow and the last is Finished or Failed. Dropping the result cancels whatever state it
   // is in, without waiting: calls that are under way, and Finished (kCancelled), may still come, so
@@ -93,6 +97,9 @@ class Service {
   // result gives the work up.
   virtual Generation embed(std::string model, std::vector<engine::EmbeddingInput> inputs,
                            EmbeddingDone done) = 0;
+  // Which domain start() would take, and why, without generating or loading. Returns at once.
+  // Errors: kNotFound (unknown name), kInvalidArgument (a name outside the request's domains).
+  virtual void route(std::string model, GenerateRequest request, RouteSink sink) = 0;
 
   [[nodiscard]] virtual std::vector<ModelEntry> models() const = 0;  // domains first, then models
   [[nodiscard]] virtual LoadedModels loaded() const = 0;

@@ -99,6 +99,7 @@ const std::vector<Api::Route>& Api::routes() {
       {"POST", "/v1/chat/completions", &Api::chat},
       {"POST", "/v1/completions", &Api::complete},
       {"POST", "/v1/embeddings", &Api::embed},
+      {"POST", "/v1/route", &Api::route},
   };
   return kRoutes;
 }
@@ -139,7 +140,7 @@ void Api::handle(net::Request request, std::shared_ptr<net::Sink> sink) const {
 void Api::index(Call& call) const {
   call.sink->respond(text_response(
       "localai " + options_.version +
-      "\n\nPOST /v1/chat/completions, /v1/completions, /v1/embeddings\nGET  /v1/models, "
+      "\n\nPOST /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/route\nGET  /v1/models, "
       "/v1/models/loaded, /v1/models/events, /v1/domains, /health\n"));
 }
 
@@ -211,6 +212,18 @@ void Api::embed(Call& call) const {
   ParsedEmbeddingCall parsed = parse_embedding_call(call.request.body);
   if (const auto* error = std::get_if<ApiError>(&parsed)) return call.fail(*error);
   EmbeddingSession::start(service_, std::get<EmbeddingCall>(std::move(parsed)), call.sink);
+}
+
+void Api::route(Call& call) const {
+  ParsedRequest parsed = parse_route_request(call.request.body);
+  if (const auto* error = std::get_if<ApiError>(&parsed)) return call.fail(*error);
+  auto& request = std::get<GenerationRequest>(parsed);
+  service_.route(std::move(request.model), std::move(request.generate),
+                 [sink = call.sink](const Result<runtime::RouteDecision>& decision) {
+                   sink->respond(decision.ok()
+                                     ? json_response(runtime::route_decision_json(*decision))
+                                     : error_response(from_error(decision.error())));
+                 });
 }
 
 }  // namespace localai::server

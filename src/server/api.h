@@ -56,6 +56,7 @@ class Api {
   void embed(Call& call) const;
   // `domain`: named by the path; "": the request names its model.
   void generate(Call& call, ParsedRequest parsed, bool chat, const std::string& domain = "") const;
+  void route(Call& call) const;
 
   runtime::Service& service_;
   const ApiOptions options_;

@@ -18,6 +18,8 @@ constexpr size_t kLogitBiasMax = 1024;
 constexpr size_t kMetadataMax = 64, kMetadataBytesMax = 4096;
 constexpr int64_t kTopLogprobsMax = 20;
 constexpr int64_t kTokensMax = INT32_MAX;
+constexpr size_t kDomainsMax = 1024;
+constexpr size_t kRouteInputBytesMax = 8u << 20;  // the limit of a body
 
 void read_sampling(Fields& fields, runtime::SamplingOverrides& out) {
   const auto number = [&](std::string_view name, double low, double high) -> std::optional<float> {
@@ -102,11 +104,36 @@ void read_stream(Fields& fields, GenerationRequest& out) {
   if (inner.error()) fields.fail(*inner.error());
 }
 
+// Names of the domains that may answer; null and [] allow all.
+void read_domains(Fields& fields, runtime::RouteHints& out) {
+  const Json* domains = fields.any("domains");
+  if (domains == nullptr) return;
+  if (!domains->is_array())
+    return fields.fail("domains", fmt::format("must be an array, got {}", json_kind(*domains)),
+                       "invalid_type");
+  if (domains->size() > kDomainsMax)
+    return fields.fail("domains",
+                       fmt::format("{} entries are more than {}", domains->size(), kDomainsMax),
+                       "invalid_value");
+  for (const Json& name : *domains) {
+    if (!name.is_string() || name.get_ref<const std::string&>().size() > kNameBytesMax)
+      return fields.fail("domains",
+                         fmt::format("entry {} must be a string of at most {} bytes",
+                                     out.domains.size(), kNameBytesMax),
+                         "invalid_type");
+    out.domains.push_back(name.get<std::string>());
+  }
+}
+
 // Fields that have no effect here; their types are checked all the same.
 void read_ignored(Fields& fields) {
   for (const char* name : {"user", "service_tier", "safety_identifier", "prompt_cache_key"})
     fields.string(name, kNameBytesMax);
   fields.boolean("store");
+}
+
+// The client's own; the router's rules may look at it.
+void read_metadata(Fields& fields, Json& out) {
   const Json* metadata = fields.any("metadata");
   if (metadata == nullptr) return;
   if (!metadata->is_object())
@@ -117,7 +144,8 @@ void read_ignored(Fields& fields) {
     inner.fail("", fmt::format("{} entries are more than {}", metadata->size(), kMetadataMax),
                "invalid_value");
   for (const auto& [key, value] : metadata->items()) inner.string(key, kMetadataBytesMax);
-  if (inner.error()) fields.fail(*inner.error());
+  if (inner.error()) return fields.fail(*inner.error());
+  out = *metadata;
 }
 
 void read_common(Fields& fields, GenerationRequest& out) {
@@ -130,6 +158,8 @@ void read_common(Fields& fields, GenerationRequest& out) {
   read_stop(fields, out.generate.stop);
   out.generate.ignore_eos = fields.boolean("ignore_eos").value_or(false);
   read_ignored(fields);
+  read_metadata(fields, out.generate.route.metadata);
+  read_domains(fields, out.generate.route);
   fields.unsupported("n", 1);
 }
 
@@ -207,10 +237,9 @@ void read_prompt(Fields& fields, runtime::GenerateInput& out) {
 
 }  // namespace
 
-ParsedRequest parse_chat_request(std::string_view body) {
-  auto parsed = parse_body(body);
-  if (auto* error = std::get_if<ApiError>(&parsed)) return std::move(*error);
-  const Json& root = std::get<Json>(parsed);
+namespace {
+
+ParsedRequest parse_chat(const Json& root) {
   GenerationRequest out;
   Fields fields(root, "");
   read_common(fields, out);
@@ -223,6 +252,60 @@ ParsedRequest parse_chat_request(std::string_view body) {
   out.generate.input = std::move(chat);
   fields.finish();
   if (fields.error()) return *fields.error();
+  return out;
+}
+
+// Takes the image parts out of a chat's messages; whether there were any.
+bool take_images(Json& root) {
+  const auto messages = root.find("messages");
+  if (messages == root.end() || !messages->is_array()) return false;
+  bool found = false;
+  for (Json& message : *messages) {
+    if (!message.is_object()) continue;
+    const auto content = message.find("content");
+    if (content == message.end() || !content->is_array()) continue;
+    Json texts = Json::array();
+    for (Json& part : *content) {
+      const auto type = part.is_object() ? part.find("type") : part.end();
+      const bool image = part.is_object() && type != part.end() &&
+                         (*type == "image_url" || *type == "input_image");
+      found = found || image;
+      if (!image) texts.push_back(std::move(part));
+    }
+    *content = texts.empty() ? Json("") : std::move(texts);
+  }
+  return found;
+}
+
+ParsedRequest parse_route_input(const Json& root) {
+  GenerationRequest out;
+  Fields fields(root, "");
+  out.model = fields.string("model", kNameBytesMax).value_or("");
+  out.generate.input = fields.string("input", kRouteInputBytesMax).value_or("");
+  read_metadata(fields, out.generate.route.metadata);
+  read_domains(fields, out.generate.route);
+  fields.finish();
+  if (fields.error()) return *fields.error();
+  return out;
+}
+
+}  // namespace
+
+ParsedRequest parse_chat_request(std::string_view body) {
+  auto parsed = parse_body(body);
+  if (auto* error = std::get_if<ApiError>(&parsed)) return std::move(*error);
+  return parse_chat(std::get<Json>(parsed));
+}
+
+ParsedRequest parse_route_request(std::string_view body) {
+  auto parsed = parse_body(body);
+  if (auto* error = std::get_if<ApiError>(&parsed)) return std::move(*error);
+  Json& root = std::get<Json>(parsed);
+  if (root.contains("input")) return parse_route_input(root);
+  const bool images = take_images(root);
+  ParsedRequest out = parse_chat(root);
+  if (auto* request = std::get_if<GenerationRequest>(&out))
+    request->generate.route.has_image = images;
   return out;
 }
 

@@ -12,7 +12,7 @@
 namespace localai::server {
 
 struct GenerationRequest {
-  std::string model;  // "": the default domain
+  std::string model;  // "" and "auto": the router decides
   bool stream = false;
   bool include_usage = false;  // of stream_options
   bool progress = false;       // x-localai-progress: a stream begins before its model is ready
@@ -21,8 +21,11 @@ struct GenerationRequest {
 using ParsedRequest = std::variant<GenerationRequest, ApiError>;
 
 // Every field is used, accepted without effect (user, store, service_tier, safety_identifier,
-// prompt_cache_key, metadata), or refused by name; null counts as absent.
+// prompt_cache_key), or refused by name; null counts as absent.
 ParsedRequest parse_chat_request(std::string_view body);
 ParsedRequest parse_completion_request(std::string_view body);
+// The body of POST /v1/route: a chat request, whose messages may also hold images, or {"input":
+// text} with `model`, `domains` and `metadata`.
+ParsedRequest parse_route_request(std::string_view body);
 
 }  // namespace localai::server

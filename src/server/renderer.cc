@@ -192,6 +192,7 @@ Json resolution_json(const runtime::Resolution& resolution) {
               {"backend", resolution.backend},
               {"route", resolution.route},
               {"fallback", resolution.fallback}};
+  if (!resolution.route_reason.empty()) out["route_reason"] = resolution.route_reason;
   if (resolution.skipped.empty()) return out;
   out["fallback_reason"] = resolution.skipped.front().reason;
   out["skipped"] = Json::array();

@@ -63,6 +63,14 @@ class FakeService final : public runtime::Service {
         });
     return std::make_unique<Ticket>(std::make_shared<std::atomic<bool>>(false));
   }
+  void route(std::string model, runtime::GenerateRequest request,
+             runtime::RouteSink sink) override {
+    if (model == "missing") return sink(not_found("the model 'missing' does not exist"));
+    runtime::RouteDecision decision{"general", "m", "gguf", "rules", "", {}};
+    decision.reason = request.route.has_image ? "an image" : "no image";
+    decision.candidates.push_back({"general", 1.5, std::nullopt, std::nullopt, "because"});
+    sink(std::move(decision));
+  }
   [[nodiscard]] std::vector<runtime::ModelEntry> models() const override {
     return {{"general", "domain", "gguf", "", 5, true}, {"org/m", "model", "gguf", "m.gguf", 7}};
   }
@@ -444,6 +452,21 @@ TEST_F(ApiTest, WhatClientsOfTheEarlierServerCall) {
        {R"("async":true)", R"("callback_url":"http://x")", R"("workflow_id":1)", R"("nonsense":1)"})
     EXPECT_EQ(ask("POST", path, chat_with(field)).status, 400) << field;
   EXPECT_EQ(ask("POST", path, "{").status, 400);
+}
+
+TEST_F(ApiTest, RouteTellsTheDecision) {
+  EXPECT_EQ(ask("POST", "/v1/route", R"({"input":"hi"})").body,
+            R"({"domain":"general","model":"m","backend":"gguf","stage":"rules",)"
+            R"("reason":"no image","candidates":[{"domain":"general","score":1.5,)"
+            R"("why":"because"}]})");
+  EXPECT_THAT(ask("POST", "/v1/route",
+                  R"({"messages":[{"role":"user","content":[{"type":"text","text":"a"},)"
+                  R"({"type":"image_url","image_url":{"url":"data:"}}]}]})")
+                  .body,
+              HasSubstr("\"reason\":\"an image\""));
+  EXPECT_EQ(ask("POST", "/v1/route", R"({"input":"hi","model":"missing"})").status, 404);
+  EXPECT_EQ(ask("POST", "/v1/route", R"({"input":1})").status, 400);
+  EXPECT_EQ(ask("POST", "/v1/route", R"({"input":"hi","domains":"x"})").status, 400);
 }
 
 TEST_F(ApiTest, HealthAndTheRest) {

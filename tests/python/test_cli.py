@@ -7,7 +7,7 @@ import pytest
 
 from conftest import MODELS, ROOT, run_json, run_localai
 
-AGENTS = ROOT / "config/domains.json"
+AGENTS = ROOT / "config/domains.demo.json"
 CONFIG = ["--config", AGENTS, "--models-dir", MODELS]
 SHORT = ["--max-tokens", 8, "--temperature", 0]
 
