@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/result.h"
 #include "models/quantization.h"
+#include "runtime/service_model.h"
 #include "runtime/settings.h"
 #include "text/chat_template.h"
 
@@ -33,9 +34,10 @@ struct Domain {
   std::string kv_cache_type;                                    // "", "f16", "f32"
   const models::QuantizationType* quantize = nullptr;           // while loading; null: not
   bool preload = false, pin = false;
-  uint32_t ttl_seconds = 0;  // 0: stays until another model needs the room
-  Json config;               // the object as read, without secrets
-  std::string unsupported;   // what this build cannot do for it; "" when it can answer
+  uint32_t ttl_seconds = 0;             // 0: stays until another model needs the room
+  Json config;                          // the object as read, without secrets
+  std::optional<ServiceModel> service;  // of an hf-transformers domain: the model that answers
+  std::string unsupported;              // what this build cannot do for it; "" when it can answer
 };
 
 struct DomainProblem {
