@@ -19,7 +19,6 @@ function(localai_library NAME)
   file(GLOB_RECURSE tests CONFIGURE_DEPENDS *_test.cc)
   if(tests AND BUILD_TESTING)
     add_executable(${NAME}_test ${tests})
-    target_compile_definitions(${NAME}_test PRIVATE LAI_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
     target_link_libraries(${NAME}_test PRIVATE localai::${NAME} ${ARG_PACKAGES} localai::warnings
                                                GTest::gmock GTest::gtest_main)
     gtest_discover_tests(${NAME}_test PROPERTIES LABELS "unit;${NAME}" TIMEOUT 300

@@ -64,7 +64,7 @@ start_server
 cat $state/ready.txt
 
 step "5/5 answers"
-question="What is the capital of France?"
+question="Tell me about the Moon in two sentences."
 echo "SmolLM2-135M-Instruct over HTTP: $question"
 curl -sS --fail-with-body -N "$url/v1/chat/completions" -H 'content-type: application/json' \
   -d '{"model":"general","stream":true,"temperature":0,"max_tokens":64,

@@ -1,6 +1,5 @@
 // localai convert IN OUT: safetensors directory -> GGUF file, GGUF file -> safetensors directory.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <iostream>
@@ -8,6 +7,7 @@
 
 #include "base/json.h"
 #include "cli/command.h"
+#include "cli/convert_progress.h"
 #include "cli/model_argument.h"
 #include "engine/convert/convert.h"
 
@@ -27,21 +27,12 @@ std::optional<DType> dtype_of(const std::string& type) {
   return std::nullopt;
 }
 
-void show_progress(uint64_t done, uint64_t total) {
-  const auto percent = [&](uint64_t bytes) { return bytes * 100 / total; };
-  static uint64_t shown = 101;
-  if (percent(done) == shown) return;
-  shown = percent(done);
-  std::cerr << '\r' << shown << " % of " << total / (1 << 20) << " MiB"
-            << (done == total ? "\n" : "") << std::flush;
-}
-
 Status run(const Arguments& arguments) {
   LAI_TRY(const std::filesystem::path in, find_model(arguments.in));
   engine::ConvertOptions options;
   options.dtype = dtype_of(arguments.type);
   options.shard_bytes_max = arguments.shard_bytes;
-  if (::isatty(STDERR_FILENO) != 0) options.progress = show_progress;
+  options.progress = convert_progress();
   LAI_TRY(const engine::ConvertReport report, engine::convert_model(in, arguments.out, options));
   if (arguments.json) {
     std::cout << dump_json({{"architecture", report.architecture},

@@ -4,12 +4,16 @@
 
 #include <CLI/CLI.hpp>
 #include <chrono>
+#include <filesystem>
 #include <iostream>
 #include <memory>
+#include <system_error>
 
 #include "base/cpu.h"
 #include "base/json.h"
 #include "cli/command.h"
+#include "cli/convert_progress.h"
+#include "cli/model_argument.h"
 #include "models/quantize_file.h"
 
 namespace localai::cli {
@@ -105,6 +109,36 @@ void print_table(const Arguments& arguments, const QuantizeReport& report, doubl
       bits_per_weight(report.tensor_bytes_after, report), seconds);
 }
 
+// A file that goes away with the object.
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(std::filesystem::path path) : path_(std::move(path)) {}
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+  ~TemporaryFile() {
+    std::error_code ignored;
+    std::filesystem::remove(path_, ignored);
+  }
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+// Safetensors become a GGUF file first, beside the output.
+Result<QuantizeReport> quantize(const Arguments& arguments, const models::QuantizeOptions& options,
+                                ThreadPool& pool) {
+  LAI_TRY(const std::filesystem::path in, find_model(arguments.in));
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(in, ignored) && in.extension() != ".safetensors")
+    return models::quantize_file(in, arguments.out, options, pool);
+  const TemporaryFile whole(fmt::format("{}.{}.whole", arguments.out, ::getpid()));
+  engine::ConvertOptions convert;
+  convert.progress = convert_progress();
+  LAI_TRY_STATUS(engine::convert_model(in, whole.path(), convert));
+  return models::quantize_file(whole.path(), arguments.out, options, pool);
+}
+
 Status run(const Arguments& arguments) {
   models::QuantizeOptions options;
   options.type = models::find_quantization(arguments.type);
@@ -116,7 +150,7 @@ Status run(const Arguments& arguments) {
   const auto start = std::chrono::steady_clock::now();
   auto line = std::make_unique<ProgressLine>();
   options.progress = [&](const QuantizeProgress& progress) { line->show(progress); };
-  auto report = models::quantize_file(arguments.in, arguments.out, options, pool);
+  auto report = quantize(arguments, options, pool);
   line.reset();
   if (!report.ok()) return std::move(report.error());
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
@@ -140,7 +174,9 @@ std::string type_help() {
 void add_quantize(CLI::App& app, Program& program) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand("quantize", "Write a model with fewer bits per weight");
-  command->add_option("input", arguments->in, "GGUF file (the first shard of a split one)")
+  command
+      ->add_option("input", arguments->in,
+                   "GGUF file (the first shard of a split one) or safetensors directory")
       ->required();
   command->add_option("output", arguments->out, "GGUF file to write")->required();
   command->add_option("--type", arguments->type, type_help())->required();

@@ -263,6 +263,8 @@ Result<VocabularySpec> read_gguf_vocabulary(const GgufFile& file) {
   VocabularySpec spec;
   LAI_TRY(const auto model, file.string("tokenizer.ggml.model"));
   if (!model) return not_found(file.name() + ": has no tokenizer (no tokenizer.ggml.model)");
+  if (*model == "none" || *model == "no_vocab")
+    return not_found(file.name() + ": has no tokenizer (tokenizer.ggml.model is '" + *model + "')");
   LAI_TRY_STATUS(use_model(file, std::string(*model), spec), file.name());
   LAI_TRY_STATUS(read_tokens(file, spec), file.name());
   LAI_TRY_STATUS(read_special_ids(file, spec));

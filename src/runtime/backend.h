@@ -98,10 +98,13 @@ class Backend {
   [[nodiscard]] virtual uint32_t context_length() const = 0;
   // Errors, of the call or through `sink`: kInvalidArgument (a model that generates text; bad
   // input, named), kContextLength, kExhausted (queue), kCancelled (`stop` was requested).
+  // By value, because those that make embeddings keep their arguments.
+  // NOLINTBEGIN(performance-unnecessary-value-param)
   virtual Status embed(std::vector<engine::EmbeddingInput> /*inputs*/, std::stop_token /*stop*/,
                        EmbeddingSink /*sink*/) {
     return invalid("this model generates text; it makes no embeddings");
   }
+  // NOLINTEND(performance-unnecessary-value-param)
 };
 
 }  // namespace localai::runtime

@@ -10,7 +10,7 @@ import tokenizers
 import torch
 import transformers
 from conftest import run_json, run_localai
-from test_parity import (SMALL, TINY, eager, gemma3, llama, our_logits, random_weights, reference_logits,
+from test_parity import (SMALL, TINY, eager, gemma3, llama, long_rope, our_logits, phi3, random_weights, reference_logits,
                          relative_error)
 
 GEMMA2_AS_GGUF_CAN_SAY = transformers.Gemma2Config(
@@ -25,6 +25,9 @@ CASES = {
     "gemma3-any-layers": (gemma3(query_pre_attn_scalar=32, num_hidden_layers=4, layer_types=[
         "full_attention", "sliding_attention", "full_attention", "sliding_attention"]), torch.bfloat16),
     "mistral-wide-window": (transformers.MistralConfig(**SMALL, sliding_window=512), torch.float32),
+    "phi3": (phi3(), torch.bfloat16),
+    "phi3-longrope-window": (phi3(**long_rope(40, partial=0.75), sliding_window=9), torch.float32),
+    "phi3-longrope-own-factor": (phi3(**long_rope(40, attention_factor=1.25)), torch.float16),
     "qwen2": (transformers.Qwen2Config(**SMALL), torch.bfloat16),
     "vaultgemma": (transformers.VaultGemmaConfig(  # as published: every layer is global
         **SMALL, head_dim=32, sliding_window=9, query_pre_attn_scalar=32, attn_logit_softcapping=None,
@@ -169,6 +172,18 @@ def test_what_gguf_cannot_say_is_refused(tmp_path):
     assert "cannot say this" in window and "sliding window of layer 0: 9 and 0" in window
     scale = refused(TINY["gemma2-softcaps"][0], tmp_path)
     assert "attention scale" in scale
+
+
+def test_quantize_takes_a_directory(tmp_path):
+    """As convert and quantize one after the other, and nothing is left beside the output."""
+    model = transformers.AutoModelForCausalLM.from_config(llama(hidden_size=256, intermediate_size=512))
+    random_weights(model, seed=3)
+    model.to(torch.bfloat16).save_pretrained(tmp_path / "in")
+    run_localai("quantize", tmp_path / "in", tmp_path / "one.gguf", "--type", "Q4_K_M")
+    run_localai("convert", tmp_path / "in", tmp_path / "whole.gguf")
+    run_localai("quantize", tmp_path / "whole.gguf", tmp_path / "two.gguf", "--type", "Q4_K_M")
+    assert (tmp_path / "one.gguf").read_bytes() == (tmp_path / "two.gguf").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"in", "one.gguf", "two.gguf", "whole.gguf"}
 
 
 def test_other_refusals(tmp_path, smollm2, minilm):

@@ -18,13 +18,14 @@ using models::RopeScaling;
 // cannot be converted: its tensors or hyperparameters need more than this code does.
 struct Convertible {
   std::string_view name, gguf, hf_class;
+  bool fused = false;
 };
 constexpr Convertible kConvertible[] = {
     {"llama", "llama", "LlamaForCausalLM"},           {"mistral", "llama", "MistralForCausalLM"},
     {"qwen2", "qwen2", "Qwen2ForCausalLM"},           {"qwen3", "qwen3", "Qwen3ForCausalLM"},
     {"granite", "granite", "GraniteForCausalLM"},     {"gemma", "gemma", "GemmaForCausalLM"},
     {"gemma2", "gemma2", "Gemma2ForCausalLM"},        {"gemma3", "gemma3", "Gemma3ForCausalLM"},
-    {"vaultgemma", "gemma", "VaultGemmaForCausalLM"},
+    {"vaultgemma", "gemma", "VaultGemmaForCausalLM"}, {"phi3", "phi3", "Phi3ForCausalLM", true},
 };
 
 const Convertible* find_convertible(const models::ArchSpec& spec) {
@@ -115,6 +116,15 @@ void add_gemma3(const Hyperparameters& hyper, Keys& keys) {
   }
 }
 
+void add_phi3(const Hyperparameters& hyper, Keys& keys) {
+  keys.add("attention.sliding_window", hyper.sliding_window);  // 0: none
+  const bool longrope = hyper.rope.scaling == RopeScaling::kLongRope;
+  keys.add("rope.scaling.original_context_length",
+           longrope ? static_cast<uint32_t>(hyper.rope.original_context) : hyper.context);
+  if (longrope)
+    keys.add("rope.scaling.attn_factor", static_cast<float>(hyper.rope.attention_factor));
+}
+
 void add_granite(const Hyperparameters& hyper, Keys& keys) {
   keys.add("attention.scale", hyper.attention_scale);
   keys.add("embedding_scale", hyper.embedding_scale);
@@ -139,9 +149,8 @@ class Comparison {
       return rope.scaling == RopeScaling::kLinear ? rope.factor : 1.0;
     };
     near(name, factor(a), factor(b));
-    const bool ours = a.scaling == RopeScaling::kLongRope;
-    const bool theirs = b.scaling == RopeScaling::kLongRope;
-    if (ours != theirs) found("LongRoPE", ours ? 1 : 0, theirs ? 1 : 0);
+    near(name, a.attention_factor, b.attention_factor);
+    if (a.scaling == RopeScaling::kLongRope) near(name, a.original_context, b.original_context);
   }
   void found(std::string_view name, double a, double b) {
     if (text_.empty()) text_ = fmt::format("{}: {} and {}", name, a, b);
@@ -157,6 +166,11 @@ class Comparison {
 std::string_view gguf_architecture(const models::ArchSpec& spec) {
   const Convertible* entry = find_convertible(spec);
   return entry == nullptr ? "" : entry->gguf;
+}
+
+bool holds_fused(const models::ArchSpec& spec) {
+  const Convertible* entry = find_convertible(spec);
+  return entry != nullptr && entry->fused;
 }
 
 std::string_view hf_class(const models::ArchSpec& spec) {
@@ -176,6 +190,7 @@ void add_hyperparameters(const models::ArchSpec& spec, const Hyperparameters& hy
     keys.add("attention.sliding_window", hyper.sliding_window);
   }
   if (architecture == "gemma3") add_gemma3(hyper, keys);
+  if (architecture == "phi3") add_phi3(hyper, keys);
   if (architecture == "granite") add_granite(hyper, keys);
 }
 

@@ -12,6 +12,8 @@ namespace localai::engine {
 // general.architecture of files that hold models of `spec`: its own, or the one with the same graph
 // (mistral: llama; vaultgemma: gemma). "" when such models cannot be converted.
 std::string_view gguf_architecture(const models::ArchSpec& spec);
+// Do both formats hold the fused tensors of its table (phi3), and only those?
+bool holds_fused(const models::ArchSpec& spec);
 // The class in config.json's "architectures", likewise.
 std::string_view hf_class(const models::ArchSpec& spec);
 
@@ -26,8 +28,8 @@ inline constexpr std::string_view kKeyRopeContext = "localai.rope.original_conte
 void add_hyperparameters(const models::ArchSpec& spec, const models::Hyperparameters& hyper,
                          formats::GgufHeader& header);
 
-// What of a model `b` would compute otherwise than `a`, as "name: x and y"; "" when nothing. RoPE
-// scaling of type llama3 is left out: in GGUF it is a tensor.
+// What of a model `b` would compute otherwise than `a`, as "name: x and y"; "" when nothing. RoPE's
+// divisors (llama3, LongRoPE) are left out: in GGUF they are tensors.
 std::string difference(const models::Hyperparameters& a, const models::Hyperparameters& b);
 
 }  // namespace localai::engine

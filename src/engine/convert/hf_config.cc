@@ -55,6 +55,31 @@ void add_rope(const RopeParameters& rope, Json& out) {
         {"original_max_position_embeddings", static_cast<uint64_t>(rope.original_context)}};
 }
 
+Json plain_numbers(const std::vector<float>& values) {
+  Json out = Json::array();
+  for (const float value : values) out.push_back(plain(static_cast<double>(value)));
+  return out;
+}
+
+void add_phi3(const Hyperparameters& hyper, Json& out) {
+  const RopeParameters& rope = hyper.rope;
+  out["pad_token_id"] = nullptr;  // the class's default is beyond small vocabularies
+  out["sliding_window"] = hyper.sliding_window == 0 ? Json(nullptr) : Json(hyper.sliding_window);
+  if (rope.rotary != hyper.head_dim)
+    out["partial_rotary_factor"] = static_cast<double>(rope.rotary) / hyper.head_dim;
+  if (rope.scaling != RopeScaling::kLongRope) return;
+  out["original_max_position_embeddings"] = static_cast<uint64_t>(rope.original_context);
+  Json scaling = {{"rope_type", "longrope"},
+                  {"short_factor", plain_numbers(rope.short_factors)},
+                  {"long_factor", plain_numbers(rope.long_factors)}};
+  const double factor = hyper.context / rope.original_context;
+  const double usual =
+      factor <= 1.0 ? 1.0 : std::sqrt(1.0 + std::log(factor) / std::log(rope.original_context));
+  if (!near(rope.attention_factor, usual))
+    scaling["attention_factor"] = plain(rope.attention_factor);
+  out["rope_scaling"] = std::move(scaling);
+}
+
 Json cap(float value) { return value > 0.f ? Json(plain(value)) : Json(nullptr); }
 
 void add_windows(const Hyperparameters& hyper, Json& out) {
@@ -116,6 +141,7 @@ Json make_config(const models::ArchSpec& spec, const Hyperparameters& hyper,
   out["attention_bias"] = facts.attention_bias;
   if (facts.mlp_bias) out["mlp_bias"] = true;
   if (type == "mistral") out["sliding_window"] = nullptr;
+  if (type == "phi3") add_phi3(hyper, out);
   if (type == "granite") add_granite(hyper, out);
   if (type.find("gemma") != std::string_view::npos) add_gemma(type, hyper, out);
   if (vocabulary != nullptr) add_token_ids(*vocabulary, out);
@@ -124,8 +150,15 @@ Json make_config(const models::ArchSpec& spec, const Hyperparameters& hyper,
 }
 
 Result<RopeParameters> scaling_of_divisors(const formats::GgufFile& file, RopeParameters rope,
-                                           const std::vector<float>& divisors) {
+                                           const models::Weights& weights) {
+  const std::vector<float>& divisors = weights.rope_divisors;
   if (divisors.empty()) return rope;
+  if (!weights.long_rope_divisors.empty()) {
+    rope.scaling = RopeScaling::kLongRope;
+    rope.short_factors = divisors;
+    rope.long_factors = weights.long_rope_divisors;
+    return rope;
+  }
   rope.scaling = RopeScaling::kLlama3;
   LAI_TRY(const auto factor, file.number(kKeyRopeFactor));
   LAI_TRY(const auto low, file.number(kKeyRopeLow));

@@ -6,6 +6,7 @@
 #include "base/result.h"
 #include "formats/checkpoint.h"
 #include "models/arch.h"
+#include "models/weights.h"
 #include "text/vocabulary.h"
 
 namespace localai::engine {
@@ -21,10 +22,11 @@ struct WeightFacts {
 Json make_config(const models::ArchSpec& spec, const models::Hyperparameters& hyper,
                  const WeightFacts& facts, const text::VocabularySpec* vocabulary);
 
-// The llama3 scaling behind GGUF's rope_freqs.weight (`divisors`), by our own keys or by the values
-// of the published models. Errors: kUnsupported when neither gives these divisors.
+// The scaling behind the tensors that divide RoPE's frequencies: LongRoPE's factors as they are;
+// llama3's parameters behind rope_freqs.weight by our own keys or by the values of the published
+// models. Errors: kUnsupported when neither gives these divisors.
 Result<models::RopeParameters> scaling_of_divisors(const formats::GgufFile& file,
                                                    models::RopeParameters rope,
-                                                   const std::vector<float>& divisors);
+                                                   const models::Weights& weights);
 
 }  // namespace localai::engine

@@ -23,6 +23,11 @@ bool is_vector(const TensorRow& row) {
          std::holds_alternative<models::Vector LayerWeights::*>(row.slot);
 }
 
+bool is_of_layer(const TensorRow& row) {
+  return std::holds_alternative<models::Matrix LayerWeights::*>(row.slot) ||
+         std::holds_alternative<models::Vector LayerWeights::*>(row.slot);
+}
+
 // Query and key rows, which RoPE turns.
 bool is_rotated(const TensorRow& row) {
   for (const Slot& slot : {Slot(&LayerWeights::query), Slot(&LayerWeights::key),
@@ -62,16 +67,18 @@ class Planner {
 
   Result<std::vector<PlannedTensor>> plan() {
     for (const TensorRow& row : request_.spec->tensors)
-      if (row.gguf.find("{}") == std::string_view::npos) LAI_TRY_STATUS(add(row, 0));
+      if (!is_of_layer(row)) LAI_TRY_STATUS(add(row, 0));
     for (uint32_t layer = 0; layer < request_.hyper->layers; ++layer)
       for (const TensorRow& row : request_.spec->tensors)
-        if (row.gguf.find("{}") != std::string_view::npos) LAI_TRY_STATUS(add(row, layer));
+        if (is_of_layer(row)) LAI_TRY_STATUS(add(row, layer));
     if (!request_.to_gguf) choose_vector_types();
     return std::move(out_);
   }
 
  private:
   Status add(const TensorRow& row, uint32_t layer) {
+    if (request_.fused && row.fused != nullptr)
+      return row.part == 0 ? add_fused(*row.fused, layer) : Ok{};
     if (row.gguf.empty() || row.hf.empty()) return Ok{};  // one format's own, made by the caller
     if (row.need == Need::kIfUntied && request_.tied) return Ok{};
     const std::string from = layer_name(request_.to_gguf ? row.hf : row.gguf, layer);
@@ -86,6 +93,18 @@ class Planner {
     } else {
       LAI_TRY(tensor.dtype, matrix_type(from, view->dtype));
     }
+    out_.push_back(std::move(tensor));
+    return Ok{};
+  }
+
+  Status add_fused(const models::FusedTensor& fused, uint32_t layer) {
+    const std::string from = layer_name(request_.to_gguf ? fused.hf : fused.gguf, layer);
+    const TensorView* view = request_.source->find(from);
+    if (view == nullptr)
+      return unsupported(request_.source->path().string() + ": there is no tensor '" + from +
+                         "', only its parts, which the other format cannot hold");
+    PlannedTensor tensor{layer_name(request_.to_gguf ? fused.gguf : fused.hf, layer), view};
+    LAI_TRY(tensor.dtype, matrix_type(from, view->dtype));
     out_.push_back(std::move(tensor));
     return Ok{};
   }

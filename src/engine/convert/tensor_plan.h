@@ -31,6 +31,7 @@ struct PlanRequest {
   bool to_gguf = false;
   bool interleaved = false;    // the GGUF side has interleaved RoPE
   bool tied = false;           // leave the output matrix out
+  bool fused = false;          // both formats hold the fused tensors of the table, and only those
   std::optional<DType> dtype;  // of matrices; none: as they are
 };
 

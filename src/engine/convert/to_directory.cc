@@ -136,9 +136,10 @@ Result<ConvertReport> convert_to_directory(const formats::Checkpoint& checkpoint
                         .source = &checkpoint,
                         .hyper = &model.hyper,
                         .interleaved = model.spec->gguf_interleaved_rope,
+                        .fused = holds_fused(*target),
                         .dtype = options.dtype}));
   models::Hyperparameters hyper = model.hyper;
-  LAI_TRY(hyper.rope, scaling_of_divisors(file, hyper.rope, model.weights.rope_divisors));
+  LAI_TRY(hyper.rope, scaling_of_divisors(file, hyper.rope, model.weights));
   LAI_TRY(const auto vocabulary, read_text(file));
 
   LAI_TRY(NewDirectory directory, NewDirectory::create(out));

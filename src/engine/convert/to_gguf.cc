@@ -7,6 +7,7 @@
 #include "engine/convert/gguf_tokenizer.h"
 #include "engine/convert/source_model.h"
 #include "engine/directory_vocabulary.h"
+#include "models/tensor_rows.h"
 
 namespace localai::engine {
 namespace {
@@ -23,9 +24,13 @@ uint32_t file_type(std::span<const PlannedTensor> tensors) {
   return most->first == DType::kBF16 ? 32 : 0;
 }
 
-// llama3 scaling becomes a tensor that divides the frequencies.
-std::vector<float> divisors_of(const models::RopeParameters& rope) {
-  if (rope.scaling != models::RopeScaling::kLlama3) return {};
+// What divides RoPE's frequencies, as tensors.
+struct Divisors {
+  std::string_view name;
+  std::vector<float> values;
+};
+
+std::vector<float> llama3_divisors(const models::RopeParameters& rope) {
   models::RopeParameters plain = rope;
   plain.scaling = models::RopeScaling::kNone;
   const std::vector<double> scaled = models::rope_frequencies(rope, {});
@@ -33,6 +38,23 @@ std::vector<float> divisors_of(const models::RopeParameters& rope) {
   std::vector<float> out(scaled.size());
   for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<float>(unscaled[i] / scaled[i]);
   return out;
+}
+
+Result<std::vector<Divisors>> divisors_of(const SourceModel& model, const std::string& where) {
+  const models::RopeParameters& rope = model.hyper.rope;
+  std::vector<Divisors> out;
+  if (rope.scaling == models::RopeScaling::kLlama3)
+    out.push_back({"rope_freqs.weight", llama3_divisors(rope)});
+  if (rope.scaling != models::RopeScaling::kLongRope) return out;
+  for (const models::TensorRow& row : model.spec->tensors) {
+    if (row.gguf == models::rows::kShortRopeFactors.gguf)
+      out.push_back({row.gguf, rope.short_factors});
+    if (row.gguf == models::rows::kLongRopeFactors.gguf)
+      out.push_back({row.gguf, rope.long_factors});
+  }
+  if (out.size() == 2) return out;
+  return unsupported(where + ": GGUF files of architecture " + std::string(model.spec->name) +
+                     " have no LongRoPE factors");
 }
 
 // Would a reader of the metadata compute the same model?
@@ -57,6 +79,7 @@ Result<bool> add_text(const formats::SafetensorsModel& source, const SourceModel
   if (!found.ok() && found.error().code != Code::kNotFound) return found.error();
   if (!found.ok()) {
     log::warn("{}; the GGUF file will not have one either", found.error().message);
+    header.add("tokenizer.ggml.model", "none");  // readers take a missing key for a broken file
     return false;
   }
   const DirectoryVocabulary& vocabulary = *found;
@@ -89,6 +112,7 @@ Result<ConvertReport> convert_to_gguf(const formats::Checkpoint& checkpoint,
                         .to_gguf = true,
                         .interleaved = reader->gguf_interleaved_rope,
                         .tied = tied,
+                        .fused = holds_fused(*model.spec),
                         .dtype = options.dtype}));
   GgufHeader header;
   header.add("general.architecture", architecture).add("general.type", "model");
@@ -98,14 +122,15 @@ Result<ConvertReport> convert_to_gguf(const formats::Checkpoint& checkpoint,
   add_hyperparameters(*model.spec, model.hyper, header);
   LAI_TRY_STATUS(check_metadata(header, model, checkpoint.path().string()));
   LAI_TRY(const bool tokenizer, add_text(source, model, header));
-  const std::vector<float> divisors = divisors_of(model.hyper.rope);
-  if (!divisors.empty())
-    header.tensor("rope_freqs.weight", DType::kF32, make_shape({divisors.size()}));
+  LAI_TRY(const std::vector<Divisors> divisors, divisors_of(model, checkpoint.path().string()));
+  for (const Divisors& tensor : divisors)
+    header.tensor(tensor.name, DType::kF32, make_shape({tensor.values.size()}));
   for (const PlannedTensor& tensor : tensors)
     header.tensor(tensor.name, tensor.dtype, tensor.source->shape);
 
   LAI_TRY(formats::GgufWriter writer, formats::GgufWriter::create(out, header));
-  if (!divisors.empty()) LAI_TRY_STATUS(writer.append(std::as_bytes(std::span(divisors))));
+  for (const Divisors& tensor : divisors)
+    LAI_TRY_STATUS(writer.append(std::as_bytes(std::span(tensor.values))));
   const auto append = [&](std::span<const std::byte> bytes) { return writer.append(bytes); };
   LAI_TRY_STATUS(write_tensors(tensors, options, append));
   LAI_TRY_STATUS(writer.finish());
