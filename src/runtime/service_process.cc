@@ -27,6 +27,7 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kTick{200};
 constexpr size_t kLineBytesMax = 4096;
+constexpr int kFilesMax = 65536;  // where the system cannot close them all at once
 
 Error system_error(const char* what) {
   return unavailable(std::string(what) + ": " + std::strerror(errno));
@@ -69,7 +70,8 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
   return out;
 }
 
-// In the child between fork and exec: nothing that allocates or locks. Its parent's death ends it.
+// In the child between fork and exec: nothing that allocates or locks. Its parent's death ends it,
+// more exactly the end of the thread that forked, which waits for it.
 [[noreturn]] void become(char* const* command, char* const* environment, int output, pid_t parent) {
   sigset_t none;
   ::sigemptyset(&none);
@@ -81,6 +83,9 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
   if (input >= 0) ::dup2(input, STDIN_FILENO);
   ::dup2(output, STDOUT_FILENO);
   ::dup2(output, STDERR_FILENO);
+  // Clients' connections among others: open here, they would not end where the server ends them.
+  if (::close_range(3, ~0U, 0) != 0)
+    for (int fd = 3; fd < kFilesMax; ++fd) ::close(fd);
   ::execvpe(command[0], command, environment);
   constexpr std::string_view kFailed = "cannot be started: no such program\n";
   (void)!::write(STDERR_FILENO, kFailed.data(), kFailed.size());

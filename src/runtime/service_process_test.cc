@@ -1,8 +1,10 @@
 // Real processes: shell scripts that stand for a service.
 #include "runtime/service_process.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <filesystem>
@@ -68,6 +70,14 @@ TEST_F(ServiceProcessTest, StartsWhenNeededAndEndsWithItsOwner) {
   EXPECT_EQ(file("seen"), "ready at " + port + " " + std::to_string(state.pid));
   process_.reset();
   EXPECT_FALSE(alive(state.pid));
+}
+
+TEST_F(ServiceProcessTest, GetsNoneOfOurFiles) {
+  const int ours = ::open("/dev/null", O_RDONLY);  // not close-on-exec
+  make("ls -m /proc/self/fd > $FOLDER/files; " + std::string(kRuns));
+  ASSERT_TRUE(process_->ensure_running({}).ok());
+  EXPECT_EQ(file("files"), "0, 1, 2, 3");  // the last is the listed folder
+  ::close(ours);
 }
 
 TEST_F(ServiceProcessTest, IsStartedAgainWhenItFalls) {

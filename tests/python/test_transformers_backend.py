@@ -20,7 +20,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from conftest import BINARY, ROOT
+from conftest import BINARY, ROOT, run_json, run_localai
 
 WAIT_SECONDS = 180  # for what must happen soon, on a machine that is busy
 HELLO = [{"role": "user", "content": "Hello there"}]
@@ -164,8 +164,9 @@ def production(name, folder, **config):
 
 
 def domains(smollm2, **config):
+    phi = production("phi-3.5-mini", "phi-3.5-mini-instruct-pytorch", **config)
     return {
-        "phi-3.5-mini": production("phi-3.5-mini", "phi-3.5-mini-instruct-pytorch", **config) | {"fallback_model": "native"},
+        "phi-3.5-mini": phi | {"fallback_model": "native"},
         "granite-4.0": production("granite-4.0-h-micro", "granite-4.0-h-micro-transformers", **config),
         "native": {"model_path": str(smollm2), "backend_type": "gguf", "context_length": 256},
     }
@@ -176,8 +177,9 @@ def reference(models_dir, folder, count):
     tokenizer = transformers.AutoTokenizer.from_pretrained(models_dir / folder)
     model = transformers.AutoModelForCausalLM.from_pretrained(models_dir / folder, dtype=torch.float32).eval()
     ids = tokenizer.apply_chat_template(HELLO, add_generation_prompt=True, return_dict=True, return_tensors="pt")
-    out = model.generate(**ids, max_new_tokens=count, do_sample=False, pad_token_id=0)[0, ids["input_ids"].shape[1]:]
-    return tokenizer.decode(out, skip_special_tokens=True, clean_up_tokenization_spaces=False), ids["input_ids"].shape[1]
+    prompt_tokens = ids["input_ids"].shape[1]
+    out = model.generate(**ids, max_new_tokens=count, do_sample=False, pad_token_id=0)[0, prompt_tokens:]
+    return tokenizer.decode(out, skip_special_tokens=True, clean_up_tokenization_spaces=False), prompt_tokens
 
 
 @pytest.fixture
@@ -233,6 +235,19 @@ def test_sampling_logprobs_stop_and_quantization_reach_the_service(tmp_path, ser
         quantizations = [e["quantization"] for e in httpx.get(f"{service.url}/v1/models/loaded").json()["data"]]
         assert any(q and q["bits"] == 4 and q["type"] == "nf4" for q in quantizations)
         assert server.chat("phi-3.5-mini", logit_bias={"5": 1}).status_code == 400
+
+
+def test_run_and_show_know_the_service(tmp_path, service, models_dir, smollm2, monkeypatch):
+    config = tmp_path / "domains.json"
+    config.write_text(json.dumps({"domains": domains(smollm2, quantization="8bit"), "default_domain": "native"}))
+    monkeypatch.setenv("TRANSFORMERS_BASE_URL", service.url)
+    shown = run_json("show", "phi-3.5-mini", "--config", config, "--json")
+    assert shown["backend"] == "hf-transformers" and shown["service"] == service.url
+    assert shown["quantization"] == {"bits": 8}
+    config.write_text(json.dumps({"domains": domains(smollm2), "default_domain": "native"}))
+    said = run_localai("run", "phi-3.5-mini", HELLO[0]["content"], "--config", config, "--temperature", 0,
+                       "--max-tokens", 12).decode()
+    assert said == reference(models_dir, "phi-3.5-mini-instruct-pytorch", 12)[0] + "\n"
 
 
 def test_a_prompt_too_long_is_a_400_and_no_fallback(server):
@@ -406,7 +421,8 @@ def supervising(folder, models_dir, smollm2):
         config[domain]["model_path"] = str(models_dir / name)
     environment = service_environment(models_dir)
     del environment["TRANSFORMERS_MODELS_DIR"]
-    with serving(folder, config, **environment, TRANSFORMERS_COMMAND=f"{sys.executable} -m localai_transformers") as server:
+    environment["TRANSFORMERS_COMMAND"] = f"{sys.executable} -m localai_transformers"
+    with serving(folder, config, **environment) as server:
         yield server
 
 
