@@ -49,6 +49,7 @@ Result<bool> has_chat_template(const RunArguments& arguments) {
   options.resolver.any_path = true;
   const runtime::Resolver resolver(std::move(options.config), options.resolver);
   LAI_TRY(const runtime::Target target, resolver.resolve(arguments.model));
+  if (target.source.service) return true;  // the service has a form for every model
   if (target.domain != nullptr && target.domain->compiled_template) return true;
   LAI_TRY(const auto checkpoint, formats::Checkpoint::open(target.source.path));
   LAI_TRY(const engine::TextModel text, engine::load_text_model(checkpoint));

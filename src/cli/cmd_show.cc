@@ -46,6 +46,21 @@ Json describe(const engine::LoadedModel& model, const runtime::Target& target) {
   return out;
 }
 
+// A model of a Transformers service: what this program knows of it.
+Json describe_service(const runtime::Domain& domain) {
+  const runtime::ServiceModel& model = *domain.service;
+  return {{"model", model.name},
+          {"backend", domain.backend},
+          {"service", model.base_url.empty() ? "one of our own" : model.base_url},
+          {"dtype", model.dtype.empty() ? Json("as the service chooses") : Json(model.dtype)},
+          {"quantization", model.quantization},
+          {"timeout_seconds", model.timeout_seconds},
+          {"domain",
+           {{"id", domain.id},
+            {"name", domain.name},
+            {"system_prompt", domain.system_prompt.value_or("")}}}};
+}
+
 void print_flat(const Json& object, const std::string& prefix) {
   for (const auto& [key, value] : object.items()) {
     if (value.is_object())
@@ -61,8 +76,13 @@ Status show(const ShowArguments& arguments) {
   options.resolver.any_path = true;
   const runtime::Resolver resolver(std::move(options.config), options.resolver);
   LAI_TRY(const runtime::Target target, resolver.resolve(arguments.model));
-  LAI_TRY(const engine::LoadedModel model, engine::load_model(target.source.path, {}));
-  const Json out = describe(model, target);
+  Json out;
+  if (target.source.service) {
+    out = describe_service(*target.domain);
+  } else {
+    LAI_TRY(const engine::LoadedModel model, engine::load_model(target.source.path, {}));
+    out = describe(model, target);
+  }
   if (arguments.json)
     std::cout << dump_json(out, 1) << std::endl;
   else

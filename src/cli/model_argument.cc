@@ -21,6 +21,9 @@ Result<std::filesystem::path> find_model(const std::string& name,
   options.resolver.any_path = true;
   const runtime::Resolver resolver(std::move(options.config), options.resolver);
   LAI_TRY(const runtime::Target target, resolver.resolve(name));
+  if (target.source.service)
+    return unsupported("'" + name +
+                       "' answers through a Transformers service; this command works on files");
   return target.source.path;
 }
 

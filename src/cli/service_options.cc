@@ -47,6 +47,7 @@ void add_service_options(CLI::App& command, ServiceArguments& arguments) {
 Result<runtime::ServiceOptions> service_options(const ServiceArguments& arguments) {
   runtime::ServiceOptions options;
   LAI_TRY(options.settings, runtime::read_settings(runtime::process_environment()));
+  LAI_TRY(options.launch, runtime::read_transformers_launch(runtime::process_environment()));
   LAI_TRY(options.config, read_config(arguments, options.settings));
   options.resolver.models_dir = arguments.models_dir;
   options.resolver.stores = runtime::stores_of(runtime::process_environment());

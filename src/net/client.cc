@@ -349,12 +349,13 @@ Result<Upstream> parse_upstream(std::string_view url) {
 }
 
 Result<ClientAnswer> fetch(Client& client, ClientRequest request, ClientTimeouts timeouts,
-                           size_t body_bytes_max) {
+                           size_t body_bytes_max, const std::function<bool()>& wanted) {
+  constexpr milliseconds kPoll{50};
   ClientAnswer answer;
   bool too_long = false;
   auto done = std::make_shared<std::promise<Status>>();
   auto waiting = done->get_future();
-  const auto call =
+  auto call =
       client.send(std::move(request), timeouts,
                   {.on_head = [&](int status) { answer.status = status; },
                    .on_body =
@@ -363,6 +364,8 @@ Result<ClientAnswer> fetch(Client& client, ClientRequest request, ClientTimeouts
                          if (!too_long) answer.body += bytes;
                        },
                    .on_end = [done](Status status, bool) { done->set_value(std::move(status)); }});
+  while (wanted && call && waiting.wait_for(kPoll) != std::future_status::ready)
+    if (!wanted()) call.reset();
   LAI_TRY_STATUS(waiting.get());
   if (too_long)
     return corrupt("the answer has more than " + std::to_string(body_bytes_max) + " bytes");

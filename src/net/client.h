@@ -63,8 +63,10 @@ struct ClientAnswer {
   std::string body;
 };
 // One whole exchange, waited for. Not on a thread that must not block. An answer of more than
-// `body_bytes_max` is kCorrupt.
+// `body_bytes_max` is kCorrupt. `wanted`, where there is one, is asked now and then: false ends the
+// exchange (kCancelled).
 Result<ClientAnswer> fetch(Client& client, ClientRequest request, ClientTimeouts timeouts,
-                           size_t body_bytes_max = size_t{16} << 20);
+                           size_t body_bytes_max = size_t{16} << 20,
+                           const std::function<bool()>& wanted = {});
 
 }  // namespace localai::net

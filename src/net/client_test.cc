@@ -245,5 +245,15 @@ TEST(Client, GoesWhileACallRuns) {
   EXPECT_FALSE(end.get_future().get().ok());
 }
 
+TEST(Client, AFetchThatNobodyWantsAnyMoreEnds) {
+  const RawPeer peer("", true);
+  const auto client = Client::create(peer.upstream());
+  int asked = 0;
+  const auto answer = fetch(*client, {}, {}, 1024, [&] { return ++asked < 3; });
+  ASSERT_FALSE(answer.ok());
+  EXPECT_EQ(answer.error().code, Code::kCancelled);
+  EXPECT_EQ(asked, 3);
+}
+
 }  // namespace
 }  // namespace localai::net

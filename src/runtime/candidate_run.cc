@@ -25,15 +25,16 @@ void fill(std::optional<T>& value, const std::optional<T>& fallback) {
   if (!value) value = fallback;
 }
 
-// Of an error before the model was there.
-std::string_view reason_of(Code code) {
-  switch (code) {
+// Of an error before the model was there. A model of this process is only ever unavailable because
+// the wait for room is over; a service can be down too.
+std::string_view reason_of(const Error& error, bool of_service) {
+  switch (error.code) {
     case Code::kNotFound:
       return "missing_file";
     case Code::kExhausted:
       return "does_not_fit";
     case Code::kUnavailable:
-      return "timed_out";
+      return of_service && !error.message.starts_with(kNoRoomInTime) ? "backend_down" : "timed_out";
     default:
       return "load_failed";
   }
@@ -101,7 +102,8 @@ void CandidateRun::next() {
 void CandidateRun::answer(Result<ModelCache::Lease> lease) {
   if (!lease.ok()) {
     if (lease.error().code == Code::kCancelled) return state_->fail(std::move(lease.error()));
-    const std::string reason(reason_of(lease.error().code));
+    const bool of_service = candidates_.list[at_].target.source.service.has_value();
+    const std::string reason(reason_of(lease.error(), of_service));
     skip(reason, std::move(lease.error()));
     return next();
   }
@@ -113,11 +115,24 @@ void CandidateRun::answer(Result<ModelCache::Lease> lease) {
   resolution.domain = candidates_.domain == nullptr ? "" : candidates_.domain->id;
   resolution.fallback = at_ > 0;
   resolution.skipped = skipped_;
-  Status running = state_->run(std::move(*lease), std::move(resolution), request_for(candidate));
+  Status running =
+      state_->run(std::move(*lease), std::move(resolution), request_for(candidate),
+                  [self = shared_from_this()](Error error) { self->try_next(std::move(error)); });
   if (running.ok()) return;
   if (running.error().code != Code::kUnavailable) return state_->fail(std::move(running.error()));
   skip("backend_down", std::move(running.error()));
   next();
+}
+
+// The model failed on its way to the first word. From the backend's thread.
+void CandidateRun::try_next(Error error) {
+  auto held = std::make_shared<Error>(std::move(error));
+  context_.workers.post([self = shared_from_this(), held] {
+    self->guarded([&] {
+      self->skip("backend_down", std::move(*held));
+      self->next();
+    });
+  });
 }
 
 // The persona is that of the domain that was asked; the form (template, context) is that of the

@@ -40,6 +40,7 @@ class CandidateRun : public std::enable_shared_from_this<CandidateRun> {
  private:
   void next();
   void answer(Result<ModelCache::Lease> lease);
+  void try_next(Error error);
   void give_up();
   void skip(std::string reason, Error error);
   [[nodiscard]] GenerateRequest request_for(const Candidate& candidate);

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "runtime/domain_keys.h"
+#include "runtime/transformers_config.h"
 
 namespace localai::runtime {
 namespace {
@@ -86,18 +87,9 @@ Result<std::string> choose_backend(const Members& members, const Settings& setti
 }
 
 Status check_service_backend(const Domain& domain, const Json& object) {
-  const auto section = [&](const char* key) {
-    const auto found = object.find(key);
-    return found != object.end() && found->is_object() ? *found : Json::object();
-  };
-  if (domain.backend == "hf-transformers" && object.contains("transformers_config")) {
-    const Json config = section("transformers_config");
-    for (const char* key : {"endpoint", "model_name"})
-      if (Members(config).text(key).empty())
-        return invalid("transformers_config: '" + std::string(key) + "' is missing");
-  }
   if (domain.backend == "deepseek-ocr") {
-    const Json config = section("vision_config");
+    const auto found = object.find("vision_config");
+    const Json config = found != object.end() && found->is_object() ? *found : Json::object();
     if (Members(config).text("endpoint").empty() && Members(config).text("script_path").empty())
       return invalid("vision_config: a deepseek-ocr domain needs 'endpoint' or 'script_path'");
   }
@@ -106,7 +98,7 @@ Status check_service_backend(const Domain& domain, const Json& object) {
 
 // Real or absent: a setting that would be ignored makes the domain answer an error that names it.
 std::string unsupported_feature(const Domain& domain, const Members& members) {
-  if (domain.backend != "gguf" && domain.backend != "safetensors")
+  if (domain.backend == "deepseek-ocr")
     return "backend " + quote(domain.backend) + " is not in this build";
   for (const char* key : {"lora", "chat_template"})
     if (!members.text(key).empty()) return quote(key) + " is not in this build";
@@ -160,6 +152,17 @@ Status read_generation(const Members& members, Domain& domain) {
   return Ok{};
 }
 
+Status read_service(const Json& object, const Settings& settings, Domain& domain) {
+  auto model = read_service_model(object, settings);
+  if (model.ok())
+    domain.service = std::move(*model);
+  else if (model.error().code == Code::kUnsupported)
+    domain.unsupported = std::move(model.error().message);
+  else
+    return std::move(model.error());
+  return Ok{};
+}
+
 Result<Domain> read_domain(const std::string& id, const Json& object, const Settings& settings) {
   for (const auto& [name, value] : object.items())
     if (const KeySpec* key = find_key(domain_keys(), name))
@@ -174,6 +177,7 @@ Result<Domain> read_domain(const std::string& id, const Json& object, const Sett
   if (domain.model_path.empty() && domain.model_name.empty() && domain.backend != "deepseek-ocr")
     return invalid("neither 'model_path' nor 'model_name' says which model answers");
   domain.unsupported = unsupported_feature(domain, members);
+  if (domain.backend == "hf-transformers") LAI_TRY_STATUS(read_service(object, settings, domain));
   domain.config = object;
   remove_secrets(domain.config);
   return domain;

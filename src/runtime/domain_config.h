@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "models/quantization.h"
 #include "runtime/routing_config.h"
+#include "runtime/service_model.h"
 #include "runtime/settings.h"
 #include "text/chat_template.h"
 
@@ -38,8 +39,9 @@ struct Domain {
   std::string description;            // for the router: what it answers
   std::vector<std::string> examples;  // for the router: what it is asked
   RoutingRules routing;
-  Json config;              // the object as read, without secrets
-  std::string unsupported;  // what this build cannot do for it; "" when it can answer
+  Json config;                          // the object as read, without secrets
+  std::optional<ServiceModel> service;  // of an hf-transformers domain: the model that answers
+  std::string unsupported;              // what this build cannot do for it; "" when it can answer
 };
 
 struct DomainProblem {

@@ -90,7 +90,10 @@ TEST(DomainConfig, OneBadDomainLeavesTheOthersStanding) {
     "empty": {"model_path": "m.gguf", "stop": [""]},
     "kv": {"model_path": "m.gguf", "kv_cache_type": "q4_0"},
     "ocr": {"backend_type": "deepseek-ocr", "model_name": "x"},
-    "hf": {"backend_type": "hf-transformers", "model_name": "x", "transformers_config": {}},
+    "hf": {"backend_type": "hf-transformers", "model_name": "x",
+           "transformers_config": {"quantization": "3bit"}},
+    "url": {"backend_type": "hf-transformers", "model_name": "x",
+            "transformers_config": {"endpoint": "box:1"}},
     "slow": {"backend_type": "hf-transformers", "model_name": "x",
              "transformers_config": {"timeout_seconds": -1}},
     "good": {"model_path": "m.gguf"}}, "layer_mapping": {"layer1": ["x"]}})");
@@ -108,7 +111,9 @@ TEST(DomainConfig, OneBadDomainLeavesTheOthersStanding) {
           "empty: stop: an empty string would end every answer at once",
           "kv: kv_cache_type: 'q4_0' is not one of f16, f32",
           "ocr: vision_config: a deepseek-ocr domain needs 'endpoint' or 'script_path'",
-          "hf: transformers_config: 'endpoint' is missing",
+          "hf: transformers_config.quantization: '3bit' is not one of 4bit, nf4, fp4, 8bit",
+          "url: transformers_config.endpoint: 'box:1': not an http URL; expected "
+          "http://HOST[:PORT][/PREFIX]",
           "slow: transformers_config: timeout_seconds: -1 is not a whole number within 0..86400"));
   ASSERT_EQ(config.domains.size(), 1u);
   EXPECT_EQ(config.domains[0].id, "good");
@@ -186,13 +191,47 @@ TEST(DomainConfig, TheDefaultIsNamedOrGeneralOrTheFirst) {
 
 TEST(DomainConfig, WhatThisBuildCannotDoIsSaid) {
   const DomainConfig config = parse(R"({"domains": {
-    "py": {"backend_type": "hf-transformers", "model_name": "m"},
+    "mt": {"backend_type": "hf-transformers", "model_name": "m",
+           "transformers_config": {"endpoint": "http://box:9090/v1/translate"}},
+    "q": {"backend_type": "hf-transformers", "model_name": "m", "quantize": "q8_0"},
     "lo": {"model_path": "m.gguf", "lora": "l.gguf", "ttl_seconds": 5}}})");
-  EXPECT_EQ(config.domains[0].unsupported, "backend 'hf-transformers' is not in this build");
-  EXPECT_EQ(config.domains[1].unsupported, "'lora' is not in this build");
+  const std::string translate =
+      "transformers_config.endpoint: 'http://box:9090/v1/translate' is not in this build: of a "
+      "service's endpoints it calls /v1/chat/completions";
+  const std::string quantize =
+      "'quantize' is a setting of the native engine; for hf-transformers there are "
+      "transformers_config.dtype and .quantization";
+  EXPECT_EQ(config.domains[0].unsupported, translate);
+  EXPECT_EQ(config.domains[2].unsupported, "'lora' is not in this build");
   EXPECT_THAT(lines(config.warnings),
-              ElementsAre("py: backend 'hf-transformers' is not in this build",
-                          "lo: 'lora' is not in this build"));
+              ElementsAre("mt: " + translate, "q: " + quantize, "lo: 'lora' is not in this build"));
+}
+
+TEST(DomainConfig, ATransformersDomainKnowsItsModelInTheService) {
+  const std::string json = R"({"domains": {
+    "full": {"backend_type": "HF-Transformers", "model_name": "shown", "transformers_config": {
+      "endpoint": "http://box:9090/v1/chat/completions", "model_name": "phi", "dtype": "float16",
+      "timeout_seconds": 7, "quantization": "fp4", "double_quant": true,
+      "compute_dtype": "float32"}},
+    "named": {"backend_type": "hf-transformers", "model_name": "m",
+              "transformers_config": {"timeout_seconds": 0, "quantization": "8bit"}},
+    "path": {"backend_type": "hf-transformers", "model_path": "../models/granite"}}})";
+  const auto identities = [&](const std::map<std::string, std::string>& variables) {
+    std::vector<std::string> out;
+    for (const Domain& domain : parse(json, variables).domains)
+      out.push_back(domain.service->identity().string());
+    return out;
+  };
+  EXPECT_THAT(identities({}),
+              ElementsAre("http://box:9090/phi?dtype=float16&quantization="
+                          "{\"bits\":4,\"type\":\"fp4\",\"double_quant\":true,"
+                          "\"compute_dtype\":\"float32\"}",
+                          "transformers/m?quantization={\"bits\":8}", "transformers/granite"));
+  EXPECT_EQ(identities({{"TRANSFORMERS_BASE_URL", " http://here:1/v1/ "}})[2],
+            "http://here:1/granite");
+  const DomainConfig config = parse(json);
+  EXPECT_EQ(config.domains[0].service->timeout_seconds, 7u);
+  EXPECT_EQ(config.domains[1].service->timeout_seconds, kServiceTimeoutSeconds);
 }
 
 TEST(DomainConfig, NamesThatTwoDomainsClaimAreReported) {

@@ -12,9 +12,16 @@ using enum ValueKind;
 constexpr double kInt32Max = std::numeric_limits<int32_t>::max();
 
 constexpr KeySpec kTransformersKeys[] = {
-    {"endpoint", kString, "full URL of the service's chat endpoint"},
-    {"model_name", kString, "the model's name in the service"},
-    {"timeout_seconds", kInteger, "0: 120 s", 0, 86400},
+    {"endpoint", kString,
+     "URL of the service's chat endpoint; TRANSFORMERS_BASE_URL goes before it"},
+    {"model_name", kString, "the model's name in the service; absent: the domain's model_name"},
+    {"timeout_seconds", kInteger,
+     "longest wait for an answer's first byte, for a load and between two pieces; 0: 120 s", 0,
+     86400},
+    {"dtype", kString, "float32, bfloat16 or float16; absent: the service chooses"},
+    {"quantization", kString, "bitsandbytes weights: nf4, fp4, 4bit (nf4) or 8bit"},
+    {"double_quant", kBool, "4 bits: quantize the scales too"},
+    {"compute_dtype", kString, "of quantized weights: float32, bfloat16 (default) or float16"},
     {"source_lang", kString, "translation: language code of the input"},
     {"target_lang", kString, "translation: language code of the output"},
 };

@@ -36,12 +36,15 @@ LocalService::LocalService(ServiceOptions options, std::unique_ptr<ModelOpener> 
       resolver_options_(with_settings(std::move(options.resolver), settings_)),
       serving_(serve(std::move(options.config))),
       workers_(options.workers),
-      cache_(std::move(opener), {.budget_bytes = settings_.cache_bytes_max}) {
+      transformers_(transformers_options(std::move(options.launch))),
+      cache_(make_opener(std::move(opener), transformers_),
+             {.budget_bytes = settings_.cache_bytes_max}) {
   preload();
 }
 
 LocalService::~LocalService() {
   stopping_ = true;
+  transformers_.stop();
   workers_
       .stop();  // what is queued fails fast; from here on the cache's answers run where they are
 }
@@ -51,6 +54,24 @@ Serving LocalService::serve(DomainConfig config) const {
   out.resolver = std::make_shared<const Resolver>(std::move(config), resolver_options_);
   out.router =
       std::make_shared<const Router>(out.resolver->config(), router_embedder(*out.resolver));
+  return out;
+}
+
+// The service of our own finds its models where the config and the models directory have them, and
+// has the same budget. With TRANSFORMERS_BASE_URL there is none.
+TransformersOptions LocalService::transformers_options(TransformersLaunch launch) const {
+  TransformersOptions out;
+  out.breaker = settings_.breaker;
+  if (settings_.transformers_base_url.empty()) out.launch = std::move(launch);
+  out.environment = [this] {
+    std::error_code error;
+    const auto models_dir = std::filesystem::absolute(resolver_options_.models_dir, error);
+    return std::vector<std::pair<std::string, std::string>>{
+        {"TRANSFORMERS_MODELS_DIR", models_dir.string()},
+        {"TRANSFORMERS_MODELS", dump_json(service_models(*resolver()))},
+        {"MODEL_CACHE_MAX_MEMORY_MB", std::to_string(settings_.cache_bytes_max >> 20)},
+        {"PYTHONUNBUFFERED", "1"}};
+  };
   return out;
 }
 
@@ -116,13 +137,16 @@ void LocalService::unload(std::string model, std::function<void(Result<Unloaded>
   workers_.post([this, model = std::move(model), sink = std::move(sink)] {
     // A loaded model is found by its name also when the config no longer leads to it.
     std::filesystem::path path;
+    std::string name = model;
     for (const LoadedEntry& entry : cache_.loaded().models)
       if (entry.id == model) path = entry.path;
-    if (const auto target = resolver()->resolve(model); target.ok())
+    if (const auto target = resolver()->resolve(model); target.ok()) {
       path = target->source.path;
-    else if (path.empty())
+      name = target->source.name;
+    } else if (path.empty()) {
       return sink(target.error());
-    cache_.unload(path, [sink, name = model_name_of(path)](Result<uint64_t> freed) {
+    }
+    cache_.unload(path, [sink, name](Result<uint64_t> freed) {
       if (!freed.ok()) return sink(std::move(freed.error()));
       sink(Unloaded{name, *freed});
     });
@@ -160,7 +184,7 @@ ModelEntry LocalService::entry_of(const Resolver& resolver, const Domain& domain
   const auto path = resolver.model_of(domain);
   if (!path.ok() || !domain.unsupported.empty()) return entry;
   entry.path = path->string();
-  entry.bytes = model_bytes_on_disk(*path);
+  if (!domain.service) entry.bytes = model_bytes_on_disk(*path);
   entry.loaded = cache_.is_loaded(canonical_path(*path));
   return entry;
 }

@@ -11,6 +11,7 @@
 #include "runtime/resolver.h"
 #include "runtime/service.h"
 #include "runtime/settings.h"
+#include "runtime/transformers_backend.h"
 #include "runtime/work_queue.h"
 
 namespace localai::runtime {
@@ -19,6 +20,7 @@ struct ServiceOptions {
   DomainConfig config;
   Settings settings;
   ResolverOptions resolver;
+  TransformersLaunch launch;  // of a Transformers service of our own
   uint32_t workers = 2;
 };
 
@@ -45,6 +47,10 @@ class LocalService final : public Service {
   [[nodiscard]] Json domains() const override;
   [[nodiscard]] Result<Json> domain(const std::string& id) const override;
 
+  [[nodiscard]] std::vector<ServiceState> transformers() const override {
+    return transformers_.states();
+  }
+
   // Puts another config in the place of this one: requests that come after it see the new one,
   // those before keep the old one. Thread-safe.
   void reload(DomainConfig config);
@@ -55,6 +61,7 @@ class LocalService final : public Service {
   [[nodiscard]] Serving serving() const;
   [[nodiscard]] std::shared_ptr<const Resolver> resolver() const { return serving().resolver; }
   [[nodiscard]] TimePoint deadline() const;
+  [[nodiscard]] TransformersOptions transformers_options(TransformersLaunch launch) const;
   [[nodiscard]] ModelEntry entry_of(const Resolver& resolver, const Domain& domain) const;
   [[nodiscard]] Json describe(const Resolver& resolver, const Domain& domain) const;
 
@@ -64,6 +71,7 @@ class LocalService final : public Service {
   Serving serving_;  // replaced as a whole
   std::atomic<bool> stopping_{false};
   WorkQueue workers_;
+  TransformersServices transformers_;
   ModelCache cache_;
 };
 

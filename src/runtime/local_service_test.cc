@@ -491,7 +491,7 @@ TEST_F(LocalServiceTest, TheDomainListServesBothKindsOfClient) {
   EXPECT_EQ(list["data"][0]["max_tokens"], 7);
   EXPECT_EQ(list["data"][1]["config"]["agent_id"], "vector");
   EXPECT_EQ(list["data"][2]["layer"], "layer1");
-  EXPECT_EQ(list["data"][3]["available"], false);
+  EXPECT_EQ(list["data"][3]["available"], true);
   EXPECT_EQ(list["domains"]["general"]["config"]["model_path"], "one.gguf");
   EXPECT_EQ(list["errors"][0]["domain"], "broken");
   auto one = service_->domain("0x3579");

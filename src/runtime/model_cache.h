@@ -20,17 +20,19 @@
 #include "runtime/cache_plan.h"
 #include "runtime/model_events.h"
 #include "runtime/service.h"
+#include "runtime/service_model.h"
 
 namespace localai::runtime {
 
 // What to load and how. `path` is the identity: the first request for a path decides the rest.
 struct ModelSource {
-  std::filesystem::path path;  // canonical
+  std::filesystem::path path;  // canonical; of a service's model: ServiceModel::identity()
   std::string name;            // for messages and lists
   engine::EngineOptions engine;
   bool pin = false;          // never unloaded for another, nor by its ttl
   uint32_t ttl_seconds = 0;  // unloaded after so long without use; 0: never
   const models::QuantizationType* quantize = nullptr;  // weights become this; null: as they are
+  std::optional<ServiceModel> service = {};            // set: it answers there, not here
 };
 
 // How models come into memory; tests bring their own. Called on the cache's thread only.
@@ -55,6 +57,9 @@ struct CacheOptions {
   std::function<TimePoint()> now = std::chrono::steady_clock::now;
   bool own_thread = true;  // false: step() is called instead
 };
+
+// The errors (kUnavailable) of requests whose deadline passes before there is room begin so.
+inline constexpr std::string_view kNoRoomInTime = "no room in time: ";
 
 // How a request waits for its model.
 struct AcquireOptions {

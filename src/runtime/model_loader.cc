@@ -77,7 +77,7 @@ bool ModelCache::Loader::answer_expired() {
         } else if (late && entry->waits_for_room) {
           Error error = over_budget(entry.get(), entry->source.name, entry->predicted->total());
           out.emplace_back(std::move(waiter),
-                           unavailable("no room in time: " + std::move(error.message)));
+                           unavailable(std::string(kNoRoomInTime) + error.message));
         } else {
           still.push_back(std::move(waiter));
         }
@@ -280,9 +280,11 @@ void ModelCache::Loader::fail(const EntryPtr& entry, Error error) {
   for (Waiter& waiter : waiters) waiter.sink(error);
 }
 
-// What says nothing about the file (no room, given up) is not remembered.
+// What says nothing about the file (no room, given up, a service that is down) is not remembered.
 void ModelCache::Loader::remember(const Entry& entry, const Error& error) {
-  if (error.code == Code::kCancelled || error.code == Code::kExhausted) return;
+  if (error.code == Code::kCancelled || error.code == Code::kExhausted ||
+      error.code == Code::kUnavailable)
+    return;
   const CacheOptions& options = core_->options;
   Core::Failure& failure = core_->failures[entry.source.path];
   const uint32_t doublings = std::min(failure.count, 16u);

@@ -21,6 +21,10 @@ Resolver::Resolver(DomainConfig config, ResolverOptions options)
       catalog_(config_.file.empty() ? fs::path() : fs::absolute(config_.file).parent_path(),
                options_.models_dir, options_.stores) {
   for (const Domain& domain : config_.domains) {
+    if (domain.service) {
+      domain_files_.push_back(domain.service->identity());
+      continue;
+    }
     const auto path = model_of(domain);
     domain_files_.push_back(path.ok() && domain.unsupported.empty() ? canonical_path(*path)
                                                                     : fs::path());
@@ -42,6 +46,7 @@ const Domain* Resolver::find_domain(const std::string& name) const {
 
 Result<fs::path> Resolver::model_of(const Domain& domain) const {
   const std::string where = "domain '" + domain.id + "'";
+  if (domain.service) return domain.service->identity();
   if (!domain.model_path.empty()) {
     auto path = catalog_.find_path(domain.model_path);
     if (path.ok() || domain.model_name.empty()) {
@@ -112,8 +117,13 @@ Result<Target> Resolver::resolve(const std::string& name) const {
   }
   target.source = source_for(path);
   if (!found_as.empty()) target.source.name = found_as;
-  target.resolution.model = target.source.name;
   target.resolution.backend = model_format(path);
+  if (target.domain != nullptr && target.domain->service) {
+    target.source.service = target.domain->service;
+    target.source.name = target.domain->service->name;
+    target.resolution.backend = target.domain->backend;
+  }
+  target.resolution.model = target.source.name;
   return target;
 }
 

@@ -65,7 +65,7 @@ class Resolver {
                                               const AllowedDomains& allowed = {}) const;
   // The domain part of the look-up alone; null when no domain has that name.
   [[nodiscard]] const Domain* find_domain(const std::string& name) const;
-  // Where a domain's weights are. Errors: kNotFound.
+  // Where a domain's weights are; of a service's model: its identity. Errors: kNotFound.
   [[nodiscard]] Result<std::filesystem::path> model_of(const Domain& domain) const;
 
   [[nodiscard]] const DomainConfig& config() const { return config_; }

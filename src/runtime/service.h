@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "runtime/backend.h"
 #include "runtime/cache_plan.h"
+#include "runtime/circuit_breaker.h"
 #include "runtime/model_events.h"
 #include "runtime/router.h"
 
@@ -28,7 +29,7 @@ struct SkippedCandidate {
 struct Resolution {
   std::string domain;                          // id; "" when a model was named directly
   std::string model;                           // name of the model that answers
-  std::string backend;                         // "gguf", "safetensors"
+  std::string backend;                         // "gguf", "safetensors", "hf-transformers"
   std::string route;                           // "explicit", "rules", "embedding", "default"
   bool fallback = false;                       // another model than the domain's own answers
   std::vector<SkippedCandidate> skipped = {};  // those before it, in order
@@ -63,7 +64,7 @@ struct Unloaded {
   uint64_t bytes = 0;  // freed; 0: it was not loaded
 };
 
-// Called exactly once, from a worker thread and before the first event: the decision, or why there
+// Called exactly once, from some thread and before the first event: the decision, or why there
 // is none (kNotFound: unknown model; kExhausted: does not fit the budget; kUnavailable: no
 // candidate of a domain could answer, or no room in time; kUnsupported: the domain's backend is not
 // in this build; kInvalidArgument: bad input, too long a prompt; kCancelled: dropped before; load
@@ -79,6 +80,15 @@ struct EmbeddingAnswer {
 // Called exactly once, from a worker's or a backend's thread. Errors: as ReadySink; what
 // Backend::embed says, with the model's name.
 using EmbeddingDone = std::function<void(Result<EmbeddingAnswer>)>;
+
+// How a Transformers service does that was asked.
+struct ServiceState {
+  std::string url;
+  CircuitBreaker::Snapshot breaker;
+  bool own = false;      // this program started it
+  bool running = false;  // own: it answers now
+  uint32_t starts = 0;   // own: so far
+};
 
 class Service {
  public:
@@ -110,6 +120,7 @@ class Service {
   virtual void load(std::string model, std::function<void(Result<LoadedEntry>)> sink) = 0;
   // Takes it out. Errors: kUnavailable (in use) too.
   virtual void unload(std::string model, std::function<void(Result<Unloaded>)> sink) = 0;
+  [[nodiscard]] virtual std::vector<ServiceState> transformers() const = 0;
   // Tells `watcher` what happened to models after the event `after`, and what happens until the
   // result is dropped. See EventLog::watch().
   [[nodiscard]] virtual std::shared_ptr<EventLog::Watch> watch_events(

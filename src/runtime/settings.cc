@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "base/number.h"
+#include "runtime/transformers_config.h"
 
 namespace localai::runtime {
 namespace {
@@ -35,6 +36,43 @@ Result<T> number_variable(const char* name, const std::string& value, T min, T m
   return *number;
 }
 
+// "30", "30s", "500ms", "2m".
+Result<std::chrono::milliseconds> duration_variable(const char* name, const std::string& value) {
+  constexpr uint64_t kDayMs = 86'400'000;
+  std::string_view text = trim(value);
+  uint64_t unit = 1000;
+  if (text.ends_with("ms")) {
+    unit = 1;
+    text.remove_suffix(2);
+  } else if (text.ends_with('s')) {
+    text.remove_suffix(1);
+  } else if (text.ends_with('m')) {
+    unit = 60'000;
+    text.remove_suffix(1);
+  }
+  const auto number = parse_number<uint64_t>(text);
+  if (!number || *number > kDayMs / unit || *number == 0)
+    return invalid(std::string(name) + "='" + value +
+                   "': not a time such as 30, 30s, 500ms or 2m, of at most a day");
+  return std::chrono::milliseconds(*number * unit);
+}
+
+Status read_breaker(const Environment& environment, BreakerOptions& out) {
+  constexpr const char* kFailures = "TRANSFORMERS_CB_FAILURE_THRESHOLD";
+  constexpr const char* kSuccesses = "TRANSFORMERS_CB_SUCCESS_THRESHOLD";
+  constexpr const char* kOpen = "TRANSFORMERS_CB_OPEN_TIMEOUT";
+  if (const auto count = environment(kFailures); count && !count->empty()) {
+    LAI_TRY(out.failure_threshold, number_variable<uint32_t>(kFailures, *count, 1, 1000));
+  }
+  if (const auto count = environment(kSuccesses); count && !count->empty()) {
+    LAI_TRY(out.success_threshold, number_variable<uint32_t>(kSuccesses, *count, 1, 1000));
+  }
+  if (const auto time = environment(kOpen); time && !time->empty()) {
+    LAI_TRY(out.open_for, duration_variable(kOpen, *time));
+  }
+  return Ok{};
+}
+
 }  // namespace
 
 Environment process_environment() {
@@ -61,7 +99,17 @@ const std::vector<VariableSpec>& known_variables() {
       {"DISABLE_VAULTGEMMA_FALLBACK", "1: VaultGemma is not the last fallback of every domain"},
       {"PRELOAD_MODELS", "names, separated by commas, that load at start"},
       {"GGUF_ENABLE", "1: a domain that names no backend is a GGUF file"},
-      {"TRANSFORMERS_BASE_URL", "set: a domain that names no backend uses hf-transformers"},
+      {"TRANSFORMERS_BASE_URL",
+       "the Transformers service, http://HOST:PORT; set: a domain that names no backend uses it"},
+      {"TRANSFORMERS_COMMAND",
+       "program that is started as Transformers service; absent: the one of "
+       "scripts/setup-transformers.sh"},
+      {"TRANSFORMERS_IDLE_SECONDS",
+       "the started service ends after so long without a model; 0: never (600)"},
+      {"TRANSFORMERS_CB_FAILURE_THRESHOLD",
+       "failures in a row after which a Transformers service is left alone for a while (5)"},
+      {"TRANSFORMERS_CB_OPEN_TIMEOUT", "for how long: seconds, or 500ms, 30s, 2m (30s)"},
+      {"TRANSFORMERS_CB_SUCCESS_THRESHOLD", "successes in a row that end its probation (2)"},
       {"CUDA_VISIBLE_DEVICES", "set: a GPU is wanted; accepted, this build computes on the CPU"},
       {"GGML_CUDA", "set: a GPU is wanted; accepted, this build computes on the CPU"},
       {"DISABLE_GGUF_GPU", "1: never a GPU"},
@@ -89,7 +137,10 @@ Result<Settings> read_settings(const Environment& environment) {
   }
   settings.preload = split_list(environment("PRELOAD_MODELS").value_or(""));
   settings.gguf_enable = is_truthy(environment("GGUF_ENABLE"));
-  settings.transformers_base_url = trim(environment("TRANSFORMERS_BASE_URL").value_or(""));
+  if (const auto url = environment("TRANSFORMERS_BASE_URL"); url && !trim(*url).empty()) {
+    LAI_TRY(settings.transformers_base_url, service_base_url(trim(*url)), "TRANSFORMERS_BASE_URL");
+  }
+  LAI_TRY_STATUS(read_breaker(environment, settings.breaker));
   settings.config_path = environment("DOMAIN_CONFIG_PATH").value_or("");
   settings.gpu_wanted = !is_truthy(environment("DISABLE_GGUF_GPU")) &&
                         (environment("CUDA_VISIBLE_DEVICES").value_or("") != "" ||

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "runtime/circuit_breaker.h"
 
 namespace localai::runtime {
 
@@ -26,7 +27,8 @@ struct Settings {
   std::vector<std::string> preload;                 // PRELOAD_MODELS, a comma list of names
   bool vaultgemma_fallback = true;                  // not DISABLE_VAULTGEMMA_FALLBACK
   bool gguf_enable = false;                         // GGUF_ENABLE
-  std::string transformers_base_url;                // TRANSFORMERS_BASE_URL
+  std::string transformers_base_url;                // TRANSFORMERS_BASE_URL, without "/v1"
+  BreakerOptions breaker;                           // TRANSFORMERS_CB_*
   std::string config_path;                          // DOMAIN_CONFIG_PATH; "" when not set
   bool gpu_wanted = false;            // CUDA_VISIBLE_DEVICES or GGML_CUDA, not DISABLE_GGUF_GPU
   std::optional<int32_t> gpu_layers;  // GGUF_GPU_LAYERS

@@ -81,6 +81,7 @@ const std::vector<Api::Route>& Api::routes() {
       {"GET", "/healthz", &Api::health},
       {"GET", "/livez", &Api::live},
       {"GET", "/readyz", &Api::ready},
+      {"GET", "/metrics", &Api::metrics},
       {"GET", "/v1/models", &Api::list_models},
       {"GET", "/v1/models/loaded", &Api::loaded_models},
       {"GET", "/v1/models/events", &Api::model_events},
@@ -141,7 +142,7 @@ void Api::index(Call& call) const {
   call.sink->respond(text_response(
       "localai " + options_.version +
       "\n\nPOST /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/route\nGET  /v1/models, "
-      "/v1/models/loaded, /v1/models/events, /v1/domains, /health\n"));
+      "/v1/models/loaded, /v1/models/events, /v1/domains, /health, /metrics\n"));
 }
 
 void Api::health(Call& call) const {

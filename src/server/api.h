@@ -36,6 +36,7 @@ class Api {
   void health(Call& call) const;
   void live(Call& call) const;
   void ready(Call& call) const;
+  void metrics(Call& call) const;  // api_metrics.cc
   void list_models(Call& call) const;
   void get_model(Call& call) const;
   void loaded_models(Call& call) const;  // these five: api_models.cc

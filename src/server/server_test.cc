@@ -77,6 +77,15 @@ class FakeService final : public runtime::Service {
   [[nodiscard]] runtime::LoadedModels loaded() const override {
     return {{{"m", "m.gguf", "gguf", 7, 1, true, 1.5, 6, {4, 1, 1, 0}}}, 7, 100};
   }
+  [[nodiscard]] std::vector<runtime::ServiceState> transformers() const override {
+    runtime::CircuitBreaker::Snapshot breaker;
+    breaker.state = runtime::CircuitBreaker::State::kOpen;
+    breaker.successes = 4;
+    breaker.failures = 3;
+    breaker.refused = 2;
+    breaker.opened = 1;
+    return {{"http://one\"", breaker}, {"http://two", {}, true, true, 5}};
+  }
   void plan(std::string model, std::function<void(Result<runtime::LoadPlan>)> sink) override {
     if (model == "missing") return sink(not_found("model 'missing': no such model"));
     runtime::LoadPlan plan;
@@ -470,6 +479,18 @@ TEST_F(ApiTest, RouteTellsTheDecision) {
 }
 
 TEST_F(ApiTest, HealthAndTheRest) {
+  const std::string metrics = ask("GET", "/metrics").body;
+  for (const char* line :
+       {"localai_model_cache_bytes 7\n", "localai_model_cache_budget_bytes 100\n",
+        "localai_model_bytes{model=\"m\",backend=\"gguf\"} 7\n",
+        "localai_transformers_breaker_state{service=\"http://one\\\"\"} 2\n",
+        "localai_transformers_process_up{service=\"http://two\"} 1\n",
+        "localai_transformers_process_starts_total{service=\"http://two\"} 5\n",
+        "localai_transformers_breaker_opened_total{service=\"http://one\\\"\"} 1\n",
+        "localai_transformers_calls_total{service=\"http://one\\\"\",result=\"success\"} 4\n",
+        "localai_transformers_calls_total{service=\"http://one\\\"\",result=\"failure\"} 3\n",
+        "localai_transformers_calls_total{service=\"http://one\\\"\",result=\"refused\"} 2\n"})
+    EXPECT_THAT(metrics, HasSubstr(line));
   for (const char* path : {"/health", "/healthz", "/livez", "/readyz"})
     EXPECT_THAT(ask("GET", path).body, StartsWith("{\"status\":\"ok\"")) << path;
   EXPECT_EQ(ask("HEAD", "/health").status, 200);

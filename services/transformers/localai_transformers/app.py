@@ -59,6 +59,7 @@ class Service:
             "quantization": None if quantization is None else quantization.model_dump(),
             "device": self.settings.device,
             "bytes": entry.bytes,
+            "context_length": entry.loaded.context_length,
             "rss_before": entry.rss_before,
             "rss_after": entry.rss_after,
             "load_ms": round(entry.load_seconds * 1000),
@@ -247,6 +248,13 @@ def create_app(settings: Settings) -> FastAPI:
     def loaded():
         return service.loaded_json()
 
+    @app.post("/v1/models/plan")
+    def plan(request: Placement):
+        """What a load would take, changing nothing."""
+        (name, dtype, quantization), need, loaded = service.cache.plan(request)
+        said = None if quantization is None else quantization.model_dump()
+        return {"id": name, "dtype": dtype, "quantization": said, "bytes": need, "loaded": loaded}
+
     @app.post("/v1/models/load")
     def load(request: Placement):
         with service.cache.lease(request) as entry:
@@ -279,7 +287,7 @@ def _prepare(entry: Entry, request: Generation, chat: bool) -> tuple[Answer, lis
     else:
         prompt = completion_prompt(loaded, request)
         wanted, top = request.max_tokens, request.logprobs
-    options = SamplingOptions.of(request, answer_limit(loaded, prompt, wanted), top)
+    options = SamplingOptions.of(request, answer_limit(loaded, prompt, wanted, request.context_length), top)
     id = ("chatcmpl-" if chat else "cmpl-") + uuid.uuid4().hex
     return Answer(id, int(time.time()), entry.key[0], chat, top is not None, len(prompt)), prompt, options
 

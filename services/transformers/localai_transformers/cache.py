@@ -81,6 +81,16 @@ class ModelCache:
             raise entry.error
         return entry
 
+    def plan(self, placement: Placement) -> tuple[Key, int, bool]:
+        """Which copy is meant, its bytes (measured once it is loaded), and whether it is. Raises ApiError 404."""
+        model = self._registry.find(placement.model)
+        key = self._key(model, placement)
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is not None and entry.ready.is_set():
+                return key, entry.bytes, True
+        return key, predicted_bytes(model, key[1], key[2]), False
+
     def release(self, entry: Entry) -> None:
         with self._lock:
             entry.users -= 1

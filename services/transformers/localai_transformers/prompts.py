@@ -64,10 +64,12 @@ def completion_prompt(loaded: LoadedModel, request: CompletionRequest) -> list[i
     return ids
 
 
-def answer_limit(loaded: LoadedModel, prompt: list[int], wanted: int | None) -> int:
-    """How many tokens the answer may have. Raises ApiError 400 when the prompt alone is too long."""
-    room = loaded.context_length - len(prompt)
+def answer_limit(loaded: LoadedModel, prompt: list[int], wanted: int | None, limit: int | None) -> int:
+    """How many tokens the answer may have, within the request's `limit` of prompt and answer. Raises ApiError 400 when
+    the prompt alone is too long."""
+    context = min(limit or loaded.context_length, loaded.context_length)
+    room = context - len(prompt)
     if room < 1:
         raise ApiError(400, "context_length_exceeded", f"the prompt has {len(prompt)} tokens, the context of model "
-                       f"{loaded.name!r} is {loaded.context_length}", "messages")
+                       f"{loaded.name!r} is {context}", "messages")
     return min(wanted or room, room)

@@ -48,19 +48,26 @@ class Registry:
         self._entries: dict[str, ModelEntry] = {}
         self._aliases: dict[str, str] = {}
         if settings.models_file is not None:
-            self._read(settings.models_file)
+            try:
+                text = settings.models_file.read_text()
+            except OSError as error:
+                raise SettingsError(f"{settings.models_file}: {error!r}") from error
+            self._read(str(settings.models_file), text, settings.models_file.parent)
+        if settings.models_json:
+            self._read("TRANSFORMERS_MODELS", settings.models_json, Path())
 
-    def _read(self, file: Path) -> None:
+    def _read(self, source: str, text: str, folder: Path) -> None:
+        """Takes the models of a JSON text; their paths are relative to `folder`."""
         try:
-            models = json.loads(file.read_text())["models"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise SettingsError(f"{file}: {error!r}") from error
+            models = dict(json.loads(text)["models"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise SettingsError(f"{source}: {error!r}") from error
         for name, entry in models.items():
             if not isinstance(entry, dict) or not isinstance(entry.get("path"), str):
-                raise SettingsError(f"{file}: models.{name}: needs a path")
+                raise SettingsError(f"{source}: models.{name}: needs a path")
             if unknown := entry.keys() - ENTRY_KEYS:
-                raise SettingsError(f"{file}: models.{name}: unknown key {min(unknown)!r}")
-            path = file.parent / entry["path"]
+                raise SettingsError(f"{source}: models.{name}: unknown key {min(unknown)!r}")
+            path = folder / entry["path"]
             self._entries[name] = ModelEntry(
                 name, path, entry.get("dtype"), entry.get("trust_remote_code", False) is True
             )

@@ -82,6 +82,7 @@ class Generation(Placement):
     seed: int | None = None
     stop: Annotated[list[StopText], BeforeValidator(_stops), Field(max_length=16)] | None = None
     ignore_eos: bool | None = None
+    context_length: int | None = Field(None, ge=1, lt=1 << 31)  # of prompt and answer, within the model's
     n: int | None = Field(None, ge=1, le=16)
     user: Any = None
     metadata: Any = None

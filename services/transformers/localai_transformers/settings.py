@@ -19,6 +19,7 @@ class SettingsError(Exception):
 class Settings:
     models_dir: Path  # every folder in it that holds a config.json is a model of that name
     models_file: Path | None  # JSON: {"models": {name: {"path", "aliases", "dtype", "trust_remote_code"}}}
+    models_json: str  # the same as text; what is there goes before the file; "": nothing
     device: str  # "cuda:0", "xpu", "cpu"
     memory_bytes: int  # all loaded models together
     batch_max: int  # sequences in one forward pass
@@ -32,6 +33,7 @@ class Settings:
         return cls(
             models_dir=Path(env.get("TRANSFORMERS_MODELS_DIR", "models")),
             models_file=Path(models_file) if models_file else None,
+            models_json=env.get("TRANSFORMERS_MODELS", ""),
             device=choose_device(env.get("DEVICE", "")),
             memory_bytes=_positive(env, "MODEL_CACHE_MAX_MEMORY_MB", 8192) << 20,
             batch_max=_positive(env, "TRANSFORMERS_BATCH_MAX", 8),

@@ -9,6 +9,8 @@ import pytest
 import torch
 import transformers
 from conftest import Running
+from localai_transformers.registry import Registry
+from localai_transformers.settings import Settings, SettingsError
 from openai import BadRequestError, NotFoundError, OpenAI
 
 CAUSAL = ["phi-3.5-mini-instruct", "tiny-gemma", "tiny-olmo2", "granite-4.0-h-micro"]
@@ -221,3 +223,35 @@ def test_health_tells_what_is_loaded(service):
     assert health["status"] == "ok" and health["device"] == "cpu" and health["rss_bytes"] > 0
     listed = {m["id"] for m in json.loads(service.client.get("/v1/models").text)["data"]}
     assert set(CAUSAL) <= listed
+
+
+def test_a_plan_says_what_a_load_takes(service):
+    service.post("/v1/models/unload", model="tiny-olmo2")
+    plan = service.post("/v1/models/plan", model="tiny-olmo2", dtype="float32").json()
+    loaded = service.post("/v1/models/load", model="tiny-olmo2", dtype="float32").json()
+    assert plan["loaded"] is False and abs(plan["bytes"] - loaded["bytes"]) <= 0.15 * loaded["bytes"]
+    assert loaded["context_length"] == 256
+    again = service.post("/v1/models/plan", model="tiny-olmo2", dtype="float32").json()
+    assert again["loaded"] is True and again["bytes"] == loaded["bytes"]
+    assert service.post("/v1/models/plan", model="nowhere").status_code == 404
+
+
+def test_a_request_may_narrow_the_context(service):
+    full = chat(service, "tiny-gemma", max_tokens=64, ignore_eos=True)["usage"]
+    short = chat(service, "tiny-gemma", max_tokens=64, ignore_eos=True, context_length=full["prompt_tokens"] + 5)
+    assert full["completion_tokens"] == 64
+    assert short["usage"]["completion_tokens"] == 5 and short["choices"][0]["finish_reason"] == "length"
+    body = {"model": "tiny-gemma", "messages": HELLO, "context_length": full["prompt_tokens"]}
+    refused = service.post("/v1/chat/completions", **body)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "context_length_exceeded")
+
+
+def test_models_named_in_the_environment_go_before_the_folder(models_dir):
+    said = {"models": {"phi": {"path": str(models_dir / "tiny-gemma")}}}
+    env = {"TRANSFORMERS_MODELS_DIR": str(models_dir), "TRANSFORMERS_MODELS": json.dumps(said), "DEVICE": "cpu"}
+    registry = Registry(Settings.from_environment(env))
+    assert registry.find("phi").path == models_dir / "tiny-gemma"
+    assert registry.find("tiny-olmo2").path == models_dir / "tiny-olmo2"
+    for bad in ("{", "[]", '{"models": 3}', '{"models": {"a": {}}}', '{"models": {"a": {"path": "x", "y": 1}}}'):
+        with pytest.raises(SettingsError, match="TRANSFORMERS_MODELS"):
+            Registry(Settings.from_environment(env | {"TRANSFORMERS_MODELS": bad}))

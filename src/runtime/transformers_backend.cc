@@ -1,0 +1,164 @@
+#include "runtime/transformers_backend.h"
+
+#include <utility>
+
+#include "net/guard.h"
+#include "runtime/transformers_call.h"
+#include "runtime/transformers_embedding.h"
+
+namespace localai::runtime {
+namespace {
+
+// What the caller holds: dropping it closes the connection.
+class CallTicket final : public engine::Ticket {
+ public:
+  explicit CallTicket(std::shared_ptr<TransformersCall> call) : call_(std::move(call)) {}
+  CallTicket(const CallTicket&) = delete;
+  CallTicket& operator=(const CallTicket&) = delete;
+  ~CallTicket() override { call_->cancel(); }
+  void cancel() override { call_->cancel(); }
+
+ private:
+  std::shared_ptr<TransformersCall> call_;
+};
+
+class TransformersBackend final : public Backend {
+ public:
+  TransformersBackend(TransformersService& service, ServiceModel model,
+                      TransformersService::Loaded loaded)
+      : service_(service), model_(std::move(model)), loaded_(loaded) {}
+  TransformersBackend(const TransformersBackend&) = delete;
+  TransformersBackend& operator=(const TransformersBackend&) = delete;
+  ~TransformersBackend() override { service_.unload(model_); }
+
+  [[nodiscard]] std::string_view kind() const override { return "hf-transformers"; }
+  [[nodiscard]] engine::EngineMemory memory() const override { return {0, loaded_.bytes, 0, 0}; }
+  [[nodiscard]] uint32_t context_length() const override { return loaded_.context_length; }
+
+  Result<Generation> generate(GenerateRequest request, GenerateSink sink) override {
+    LAI_TRY(net::ClientRequest wanted, service_request(model_, request));
+    LAI_TRY(CircuitBreaker::Permit permit, service_.admit());
+    auto call = std::make_shared<TransformersCall>(service_, std::move(permit), std::move(wanted),
+                                                   std::chrono::seconds(model_.timeout_seconds),
+                                                   std::move(sink));
+    call->send();
+    return Generation(std::make_unique<CallTicket>(std::move(call)));
+  }
+
+  Status embed(std::vector<engine::EmbeddingInput> inputs, std::stop_token stop,
+               EmbeddingSink sink) override {
+    return start_embedding(service_, model_, inputs, std::move(stop), std::move(sink));
+  }
+
+ private:
+  TransformersService& service_;
+  const ServiceModel model_;
+  const TransformersService::Loaded loaded_;
+};
+
+class Opener final : public ModelOpener {
+ public:
+  Opener(std::unique_ptr<ModelOpener> native, TransformersServices& services)
+      : native_(std::move(native)), services_(services) {}
+
+  Result<engine::EngineMemory> predict(const ModelSource& source) override {
+    if (!source.service) return native_->predict(source);
+    LAI_TRY(TransformersService * service, services_.find(*source.service, {}));
+    LAI_TRY(const uint64_t bytes, service->predicted_bytes(*source.service));
+    return engine::EngineMemory{0, bytes, 0, 0};
+  }
+
+  Result<std::unique_ptr<Backend>> load(const ModelSource& source,
+                                        const std::function<bool()>& wanted) override {
+    if (!source.service) return native_->load(source, wanted);
+    LAI_TRY(TransformersService * service, services_.find(*source.service, wanted));
+    LAI_TRY(const auto loaded, service->load(*source.service, wanted));
+    return std::unique_ptr<Backend>(
+        std::make_unique<TransformersBackend>(*service, *source.service, loaded));
+  }
+
+ private:
+  std::unique_ptr<ModelOpener> native_;
+  TransformersServices& services_;
+};
+
+}  // namespace
+
+TransformersServices::~TransformersServices() { process_.reset(); }
+
+bool TransformersServices::may_start(const ServiceModel& model) const {
+  if (options_.launch.command.empty()) return false;
+  if (model.base_url.empty()) return true;
+  const auto upstream = net::parse_upstream(model.base_url);
+  return upstream.ok() && net::is_loopback_host(upstream->host);
+}
+
+Result<TransformersService*> TransformersServices::find(const ServiceModel& model,
+                                                        const std::function<bool()>& wanted) {
+  if (!may_start(model)) {
+    if (model.base_url.empty())
+      return unavailable(
+          "no Transformers service: set TRANSFORMERS_BASE_URL to one that runs, or let "
+          "scripts/setup-transformers.sh install one that is started when it is needed");
+    return at(model.base_url);
+  }
+  if (!model.base_url.empty()) {
+    LAI_TRY(TransformersService * named, at(model.base_url));
+    if (named->health().ok()) return named;
+  }
+  LAI_TRY(ServiceProcess * own, process());
+  LAI_TRY_STATUS(
+      own->ensure_running([&] { return !stopping_ && (wanted == nullptr || wanted()); }));
+  return at(own->url());
+}
+
+Result<TransformersService*> TransformersServices::at(const std::string& url) {
+  const std::lock_guard lock(mutex_);
+  const auto known = services_.find(url);
+  if (known != services_.end()) return known->second.get();
+  LAI_TRY(auto created, TransformersService::create(url, options_.breaker));
+  return services_.emplace(url, std::move(created)).first->second.get();
+}
+
+Result<ServiceProcess*> TransformersServices::process() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (process_) return process_.get();
+  }
+  // Its hooks ask the service at its address, which is known only once it is made. Nobody else
+  // makes it: models are opened by one thread.
+  auto service = std::make_shared<TransformersService*>(nullptr);
+  ServiceProcessOptions options = service_process_options(options_.launch);
+  options.environment = options_.environment;
+  options.healthy = [service] { return (*service)->health().ok(); };
+  options.in_use = [service] { return (*service)->models_held() > 0; };
+  options.on_ready = [service] { (*service)->breaker().reset(); };
+  LAI_TRY(auto made, ServiceProcess::create(std::move(options)));
+  LAI_TRY(*service, at(made->url()));
+  const std::lock_guard lock(mutex_);
+  process_ = std::move(made);
+  return process_.get();
+}
+
+std::vector<ServiceState> TransformersServices::states() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<ServiceState> out;
+  for (const auto& [url, service] : services_) {
+    ServiceState state{url, service->breaker().snapshot()};
+    if (process_ && process_->url() == url) {
+      const ServiceProcess::State process = process_->state();
+      state.own = true;
+      state.running = process.running;
+      state.starts = process.starts;
+    }
+    out.push_back(std::move(state));
+  }
+  return out;
+}
+
+std::unique_ptr<ModelOpener> make_opener(std::unique_ptr<ModelOpener> native,
+                                         TransformersServices& services) {
+  return std::make_unique<Opener>(std::move(native), services);
+}
+
+}  // namespace localai::runtime
