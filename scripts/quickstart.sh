@@ -57,7 +57,7 @@ scripts/install-deps.sh
 step "2/5 build"
 scripts/build.sh release
 step "3/5 models"
-scripts/get-models.sh smollm2 gemma3
+scripts/get-models.sh smollm2 gemma3 minilm
 step "4/5 server"
 stop_server
 start_server
