@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From a bare Debian 12 machine to an answer: installs, builds, fetches two small real models, starts
+# From a bare Debian 12 machine to an answer: installs, builds, fetches three small real models, starts
 # the server, asks one question over HTTP and lets a base model complete a sentence. A second run
 # takes seconds. The server goes on in the background unless --stop is given. PORT: default 8080.
 set -euo pipefail
@@ -57,7 +57,7 @@ scripts/install-deps.sh
 step "2/5 build"
 scripts/build.sh release
 step "3/5 models"
-scripts/get-models.sh smollm2 gemma3
+scripts/get-models.sh smollm2 gemma3 minilm
 step "4/5 server"
 stop_server
 start_server
