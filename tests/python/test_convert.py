@@ -10,8 +10,8 @@ import tokenizers
 import torch
 import transformers
 from conftest import run_json, run_localai
-from test_parity import (SMALL, TINY, eager, gemma3, llama, long_rope, our_logits, phi3, random_weights, reference_logits,
-                         relative_error)
+from test_parity import (SMALL, TINY, eager, gemma3, llama, long_rope, our_logits, phi3, random_weights,
+                         reference_logits, relative_error)
 
 GEMMA2_AS_GGUF_CAN_SAY = transformers.Gemma2Config(
     **SMALL, head_dim=32, sliding_window=9, query_pre_attn_scalar=32, attn_logit_softcapping=5.0,
