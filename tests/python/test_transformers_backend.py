@@ -293,8 +293,12 @@ def test_a_service_killed_in_a_stream_ends_it_with_an_error_and_comes_back(serve
 
 
 def test_a_service_that_stops_is_given_up_after_the_timeout(tmp_path, service, smollm2):
-    with serving(tmp_path, domains(smollm2, timeout_seconds=2), TRANSFORMERS_BASE_URL=service.url) as server:
-        assert server.chat("phi-3.5-mini").json()["localai"]["fallback"] is False
+    with serving(tmp_path, domains(smollm2, timeout_seconds=15), TRANSFORMERS_BASE_URL=service.url,
+                 TRANSFORMERS_CB_FAILURE_THRESHOLD="1000") as server:
+        def answers():
+            return server.chat("phi-3.5-mini").json()["localai"]["fallback"] is False
+
+        wait_until(answers, "the service does not answer")
         service.process.send_signal(signal.SIGSTOP)
         try:
             answer = server.chat("phi-3.5-mini")
@@ -302,6 +306,7 @@ def test_a_service_that_stops_is_given_up_after_the_timeout(tmp_path, service, s
             assert answer.json()["localai"]["fallback_reason"] == "backend_down"
         finally:
             service.process.send_signal(signal.SIGCONT)
+        wait_until(answers, "the service did not come back")
         with pytest.raises(openai.APIError) as caught:
             try:
                 for chunk in long_stream(server):
