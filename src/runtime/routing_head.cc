@@ -11,7 +11,7 @@ namespace localai::runtime {
 namespace {
 
 // How far the covariance is drawn toward a ball, and how sharp the softmax is: the best of a
-// cross-validation over config/routing_examples.jsonl and tests/data/routing_tuning.jsonl.
+// cross-validation over tests/data/routing_tuning.jsonl and most of config/routing_examples.jsonl.
 constexpr double kShrinkage = 2.0;
 constexpr double kSharpness = 0.5;
 constexpr size_t kDimensionMax = 1 << 14;

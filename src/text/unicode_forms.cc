@@ -22,7 +22,8 @@ size_t decompose(char32_t code, bool compatibility, Parts& parts) {
   if ((char_classes(code) & kNormalizes) == 0) return 1;
   const int options = UTF8PROC_DECOMPOSE | (compatibility ? UTF8PROC_COMPAT : 0);
   int boundary = 0;
-  const auto count = utf8proc_decompose_char(static_cast<int32_t>(code), parts.data(), parts.size(),
+  const auto count = utf8proc_decompose_char(static_cast<int32_t>(code), parts.data(),
+                                             static_cast<utf8proc_ssize_t>(parts.size()),
                                              static_cast<utf8proc_option_t>(options), &boundary);
   if (count > 0 && static_cast<size_t>(count) <= parts.size()) return static_cast<size_t>(count);
   parts[0] = static_cast<int32_t>(code);
