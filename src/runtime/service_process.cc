@@ -58,7 +58,7 @@ std::vector<std::string> environment_with(
     if (std::none_of(more.begin(), more.end(), [&](const auto& set) { return set.first == name; }))
       out.emplace_back(text);
   }
-  for (const auto& [name, value] : more) out.push_back(name + "=" + value);
+  for (const auto& [name, value] : more) out.push_back(fmt::format("{}={}", name, value));
   return out;
 }
 
