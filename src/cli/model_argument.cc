@@ -13,7 +13,7 @@ Result<std::filesystem::path> find_model(const std::string& name,
   if (name.empty()) return invalid("no model was named");
   // What can only be a path needs no config, so a broken one does not stand in its way.
   std::error_code ignored;
-  if (name.find('/') != name.npos && std::filesystem::exists(name, ignored))
+  if (name.find('/') != std::string::npos && std::filesystem::exists(name, ignored))
     return std::filesystem::path(name);
   ServiceArguments arguments;
   arguments.models_dir = models_dir.string();

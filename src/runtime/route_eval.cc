@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <set>
 
 #include "text/casefold.h"
@@ -107,7 +108,7 @@ RouteEvaluation::Times times_of(std::vector<double> times) {
   if (times.empty()) return {};
   std::sort(times.begin(), times.end());
   const auto at = [&](double share) {
-    return times[static_cast<size_t>(share * static_cast<double>(times.size() - 1) + 0.5)];
+    return times[static_cast<size_t>(std::lround(share * static_cast<double>(times.size() - 1)))];
   };
   return {at(0.5), at(0.99)};
 }

@@ -113,6 +113,7 @@ std::vector<float> RoutingHead::probabilities(const std::vector<float>& vector) 
   double total = 0;
   for (double& logit : logits) total += logit = std::exp(logit - top);
   std::vector<float> out;
+  out.reserve(logits.size());
   for (const double logit : logits) out.push_back(static_cast<float>(logit / total));
   return out;
 }

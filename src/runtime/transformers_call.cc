@@ -86,7 +86,7 @@ void TransformersCall::send() {
       request_, timeouts_,
       {.on_head = [self](int status) { self->status_ = status; },
        .on_body = [self](std::string_view bytes) { self->on_body(bytes); },
-       .on_end = [self](Status status, bool sent) { self->on_end(status, sent); }});
+       .on_end = [self](const Status& status, bool sent) { self->on_end(status, sent); }});
   const std::lock_guard lock(mutex_);
   if (!cancelled_) call_ = std::move(call);  // else dropped: the connection closes
 }
@@ -109,7 +109,7 @@ void TransformersCall::on_body(std::string_view bytes) {
     begin_text();
     // The last event waits for the end of the answer, so that its connection can be used again.
     if (auto* finished = std::get_if<Finished>(&event))
-      finished_ = std::move(*finished);
+      finished_ = *finished;
     else
       sink_(std::move(event));
   }
@@ -123,13 +123,13 @@ void TransformersCall::on_end(const Status& status, bool sent) {
     finished_->timings.prefill_ms = Milliseconds(first_text_ - begin_).count();
     finished_->timings.decode_ms = Milliseconds(now - first_text_).count();
     permit_.report(Outcome::kSuccess);
-    return end(std::move(*finished_));
+    return end(*finished_);
   }
   if (!status.ok() && status.error().code == Code::kCancelled) {
     Finished finished;
     finished.reason = engine::FinishReason::kCancelled;
     permit_.report(Outcome::kUnknown);
-    return end(std::move(finished));
+    return end(finished);
   }
   if (!status.ok() && !sent && !std::exchange(sent_again_, true)) return send();
   if (!status.ok()) return fail(status.error(), true);

@@ -20,7 +20,7 @@ fs::path installed_program() {
   std::error_code error;
   const fs::path self = fs::read_symlink("/proc/self/exe", error);
   for (const fs::path& build : {self.parent_path().parent_path(), fs::absolute("build", error)}) {
-    const fs::path program = build / "transformers/bin/localai-transformers";
+    fs::path program = build / "transformers/bin/localai-transformers";
     if (::access(program.c_str(), X_OK) == 0) return program;
   }
   return {};

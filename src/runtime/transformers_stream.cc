@@ -1,6 +1,7 @@
 #include "runtime/transformers_stream.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace localai::runtime {
 namespace {
@@ -98,7 +99,7 @@ Status read_logprobs(bool chat, const Json& logprobs, TokenDelta first,
   const Json* tokens = member(logprobs, chat ? "content" : "tokens");
   if (tokens == nullptr || !tokens->is_array()) return not_the_protocol("logprobs without tokens");
   for (size_t i = 0; i < tokens->size(); ++i) {
-    TokenDelta delta = i == 0 ? std::move(first) : TokenDelta{};
+    TokenDelta delta = std::exchange(first, TokenDelta{});
     LAI_TRY_STATUS(chat ? read_chat_logprob((*tokens)[i], delta)
                         : read_completion_logprob(logprobs, i, delta));
     out.emplace_back(std::move(delta));
@@ -196,7 +197,7 @@ Status AnswerStream::end(std::vector<GenerateEvent>& out) {
   finished.usage = *usage_;
   finished.timings.prompt_tokens = usage_->prompt_tokens;
   finished.timings.completion_tokens = usage_->completion_tokens;
-  out.emplace_back(std::move(finished));
+  out.emplace_back(finished);
   return Ok{};
 }
 

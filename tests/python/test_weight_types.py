@@ -199,4 +199,4 @@ def test_f8_scales_of_an_embedding_are_refused_by_name(tmp_path):
     safetensors.torch.save_file(state, tmp_path / "model.safetensors", metadata={"format": "pt"})
     failed = run_localai("logits", "--model", tmp_path, "--tokens", "1", "--out", tmp_path / "x.npy", check=False)
     assert failed.returncode != 0
-    assert f"tensor '{name}_scale': scales of an embedding are not supported" in failed.stderr.decode()
+    assert f"tensor '{name}_scale': scales of embeddings and experts are not supported" in failed.stderr.decode()
