@@ -148,6 +148,7 @@ TEST_F(TransformersBackendTest, AnswersAndPassesEverythingOn) {
   request.top_logprobs = 2;
   const auto answer = start("phi", std::move(request));
   answer->over.get_future().wait();
+  answer->ticket.reset();  // it holds the request's state, and that the answer
   EXPECT_EQ(answer->text + "/" + answer->end, "one two three/length");
   EXPECT_EQ(answer->finished.usage.prompt_tokens, 5u);
   EXPECT_EQ(answer->finished.usage.completion_tokens, 3u);
