@@ -2,7 +2,7 @@
 // shapes of small real models. GB/s counts weight bytes once a pass, Gop/s two operations a weight
 // and row. Weights cycle through enough copies to come from DRAM.
 //
-//   matmul_bench --benchmark_filter=avx512vnni/fast/Q4_1 --benchmark_repetitions=5
+//   matmul_bench --benchmark_filter=avx2/packed/Q4_1 --benchmark_repetitions=5
 #include <benchmark/benchmark.h>
 
 #include <cmath>
@@ -11,8 +11,10 @@
 #include <vector>
 
 #include "base/cpu.h"
+#include "base/page_region.h"
 #include "base/thread_pool.h"
 #include "kernels/kernels.h"
+#include "kernels/packed.h"
 #include "tensor/blocks.h"
 
 namespace localai::kernels {
@@ -33,23 +35,30 @@ std::vector<float> random_floats(size_t count) {
   return out;
 }
 
-// Copies of one quantized matrix (16 distinct rows repeated: the bytes do not matter).
-std::vector<std::byte> make_weights(const Shape& s, size_t row_bytes, size_t copies) {
-  const std::vector<float> values = random_floats(16 * s.k);
-  std::vector<std::byte> rows(16 * row_bytes);
-  for (size_t i = 0; i < 16; ++i)
+// Copies of one quantized matrix (16 distinct rows repeated: the bytes do not matter), in panels of
+// `packed` or in file layout. In huge pages, as the packed weights of a model.
+PageRegion make_weights(const Shape& s, size_t row_bytes, size_t copies, const KernelSet* packed) {
+  const std::vector<float> values = random_floats(kPanelRows * s.k);
+  std::vector<std::byte> rows(kPanelRows * row_bytes);
+  for (size_t i = 0; i < kPanelRows; ++i)
     quantize(s.type, values.data() + i * s.k, rows.data() + i * row_bytes, s.k);
-  std::vector<std::byte> out(copies * s.n * row_bytes);
-  for (size_t i = 0; i < copies * s.n; ++i)
-    std::copy_n(rows.data() + i % 16 * row_bytes, row_bytes, out.data() + i * row_bytes);
+  if (packed != nullptr) {
+    const std::vector<std::byte> file_layout = rows;
+    packed->pack_panel[static_cast<size_t>(s.type)](file_layout.data(), row_bytes, kPanelRows, s.k,
+                                                    rows.data());
+  }
+  PageRegion out = std::move(*PageRegion::allocate(copies * s.n * row_bytes, "weights"));
+  for (size_t i = 0; i < copies * s.n; i += kPanelRows)
+    std::copy(rows.begin(), rows.end(), out.data() + i * row_bytes);
   return out;
 }
 
-void matmul(benchmark::State& state, const KernelSet* set, bool fast, Shape s, size_t rows,
-            uint32_t threads) {
+void matmul(benchmark::State& state, const KernelSet* set, const std::string& kind, Shape s,
+            size_t rows, uint32_t threads) {
+  const bool packed = kind == "packed";
   const size_t row_bytes = *dtype_bytes(s.type, s.k);
   const size_t copies = std::max<size_t>(1, kWorkingSetBytes / (s.n * row_bytes));
-  const std::vector<std::byte> weights = make_weights(s, row_bytes, copies);
+  const PageRegion weights = make_weights(s, row_bytes, copies, packed ? set : nullptr);
   const std::vector<float> x = random_floats(rows * s.k);
   std::vector<int8_t> q(rows * s.k);
   std::vector<float> scale(rows * s.k / 32), y(rows * s.n);
@@ -68,7 +77,9 @@ void matmul(benchmark::State& state, const KernelSet* set, bool fast, Shape s, s
   args.ldy = s.n;
   ThreadPool pool(threads);
   const auto type = static_cast<size_t>(s.type);
-  const MatmulFn run = fast ? set->matmul_fast[type] : set->matmul_exact[type];
+  const MatmulFn run = packed           ? set->matmul_packed[type]
+                       : kind == "fast" ? set->matmul_fast[type]
+                                        : set->matmul_exact[type];
   size_t copy = 0;
   for (auto _ : state) {
     args.weights = weights.data() + copy * s.n * row_bytes;
@@ -137,22 +148,26 @@ void register_all() {
       {DType::kF16, 1536, 576},    {DType::kQ4_K, 2048, 2048},    {DType::kQ2_K, 2048, 2048},
       {DType::kQ3_K, 2048, 2048},  {DType::kIQ4_NL, 2048, 2048},  {DType::kIQ4_XS, 2048, 2048},
       {DType::kMXFP4, 2048, 2048}, {DType::kF8_E4M3, 2048, 2048}, {DType::kF8_E5M2, 2048, 2048},
-      {DType::kBF16, 2048, 2048},
+      {DType::kBF16, 2048, 2048},  {DType::kQ4_K, 16384, 2048},   {DType::kQ4_K, 2048, 16384},
+      {DType::kQ6_K, 2048, 16384}, {DType::kQ6_K, 65536, 2048},   {DType::kQ8_0, 16384, 2048},
+      {DType::kQ8_0, 2048, 16384},
   };
   const uint32_t cpu = cpu_features();
   for (const KernelSet* set : kernel_sets()) {
     if ((set->needs & ~cpu) != 0) continue;
     const std::string name(set->name);
     for (const Shape& s : shapes)
-      for (const bool fast : {true, false})
+      for (const std::string kind : {"packed", "fast", "exact"})
         for (const size_t rows : {1, 2, 4, 8, 512})
           for (const uint32_t threads : {1u, usable_cpu_count()}) {
-            const std::string label = name + (fast ? "/fast/" : "/exact/") +
-                                      std::string(dtype_name(s.type)) + "/" + std::to_string(s.n) +
-                                      "x" + std::to_string(s.k) + "/rows:" + std::to_string(rows) +
+            if (kind == "packed" && set->matmul_packed[static_cast<size_t>(s.type)] == nullptr)
+              continue;
+            const std::string label = name + "/" + kind + "/" + std::string(dtype_name(s.type)) +
+                                      "/" + std::to_string(s.n) + "x" + std::to_string(s.k) +
+                                      "/rows:" + std::to_string(rows) +
                                       "/threads:" + std::to_string(threads);
             benchmark::RegisterBenchmark(label.c_str(), [=](benchmark::State& state) {
-              matmul(state, set, fast, s, rows, threads);
+              matmul(state, set, kind, s, rows, threads);
             })->UseRealTime();
           }
     for (const size_t head_dim : {64, 256})

@@ -18,7 +18,7 @@ struct ServeArguments : ServiceArguments {
   std::string host = "127.0.0.1";
   uint16_t port = 8080;
   std::vector<std::string> allowed_hosts;
-  bool allow_unauthenticated = false;
+  bool allow_unauthenticated = false, repack = true;
 };
 
 Status serve(const ServeArguments& arguments) {
@@ -29,7 +29,7 @@ Status serve(const ServeArguments& arguments) {
   block_hangup();
   LAI_TRY(runtime::ServiceOptions options, service_options(arguments));
   const runtime::Settings settings = options.settings;
-  runtime::LocalService service(std::move(options), runtime::make_native_opener());
+  runtime::LocalService service(std::move(options), runtime::make_native_opener(arguments.repack));
 
   net::Server* running = nullptr;  // set before the first request can come
   const server::Api api(service, {LOCALAI_VERSION, [&running] { return running->draining(); }});
@@ -73,6 +73,10 @@ void add_serve(CLI::App& app, Program& program) {
                       "further name that clients may call this server by; may be repeated");
   command->add_flag("--allow-unauthenticated", arguments->allow_unauthenticated,
                     "listen on an address that other machines reach");
+  command->add_flag(
+      "!--no-repack", arguments->repack,
+      "use quantized weights where their files are mapped: quicker to load, slower to "
+      "run, and memory that the system can take back");
   command->callback([arguments, &program] {
     program.run = [arguments]() -> Status { return serve(*arguments); };
   });

@@ -80,7 +80,9 @@ Status show(const ShowArguments& arguments) {
   if (target.source.service) {
     out = describe_service(*target.domain);
   } else {
-    LAI_TRY(const engine::LoadedModel model, engine::load_model(target.source.path, {}));
+    models::ModelOptions look;
+    look.predict_only = true;
+    LAI_TRY(const engine::LoadedModel model, engine::load_model(target.source.path, look));
     out = describe(model, target);
   }
   if (arguments.json)

@@ -22,6 +22,9 @@ void add_engine_options(CLI::App& command, EngineArguments& arguments) {
       ->check(CLI::IsMember({"cpu", "cuda"}))
       ->capture_default_str();
   add_quantize_option(command, arguments.quantize);
+  command.add_flag(
+      "!--no-repack", arguments.pack,
+      "use quantized weights where the file is mapped: quicker to load, slower to run");
 }
 
 Result<models::ModelOptions> model_options(const EngineArguments& arguments) {
@@ -31,6 +34,7 @@ Result<models::ModelOptions> model_options(const EngineArguments& arguments) {
   options.precision =
       arguments.precision == "exact" ? models::Precision::kExact : models::Precision::kFast;
   options.threads = arguments.threads;
+  options.pack = arguments.pack;
   LAI_TRY(options.quantize, parse_quantize(arguments.quantize));
   return options;
 }

@@ -22,10 +22,10 @@ struct EngineArguments {
   std::string model;
   std::string precision = "fast", device = "cpu", quantize;
   uint32_t threads = 0;  // 0: as many as this process may use
+  bool pack = true;
 };
 
-// --model, --threads (1..256), --precision, --device,
-// --quantize.
+// --model, --threads (1..256), --precision, --device, --quantize, --no-repack.
 void add_engine_options(CLI::App& command, EngineArguments& arguments);
 // Errors: kUnsupported (--device cuda).
 Result<models::ModelOptions> model_options(const EngineArguments& arguments);

@@ -6,9 +6,9 @@
 #include <optional>
 #include <vector>
 
+#include "base/page_region.h"
 #include "base/result.h"
 #include "engine/block_manager.h"
-#include "engine/page_region.h"
 #include "engine/state_cache.h"
 #include "models/model.h"
 

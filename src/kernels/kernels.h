@@ -36,7 +36,8 @@ struct WeightScales {
 };
 
 // One matrix product y[r, n] = sum_k w[n, k] * x[r, k] for n in [row_begin, row_end), r < rows.
-// W rows are in file layout (row_bytes apart). k a multiple of the type's block.
+// W rows are in file layout (row_bytes apart), or in panels for matmul_packed. k a multiple of the
+// type's block.
 struct MatmulArgs {
   const std::byte* weights = nullptr;  // row 0 of W; any alignment
   size_t row_bytes = 0;
@@ -99,6 +100,12 @@ struct KernelSet {
   // plain numbers (F32, F16, BF16, F8) the same function as exact.
   MatmulFn matmul_exact[kDTypeCount];
   MatmulFn matmul_fast[kDTypeCount];
+  // matmul_fast over weights in panels (kernels/packed.h); nullptr where this set has none. Same
+  // bits. The ranges of one panel may be asked for in parts.
+  MatmulFn matmul_packed[kDTypeCount];
+  // `count` <= 16 rows of k elements in file layout, row_bytes apart, become one panel.
+  void (*pack_panel[kDTypeCount])(const std::byte* rows, size_t row_bytes, size_t count, size_t k,
+                                  std::byte* panel);
   // Whether matmul_fast of this type reads xq (true) or x.
   [[nodiscard]] static bool fast_uses_quant_rows(DType weights);
 

@@ -3,6 +3,7 @@
 // alignments, quantized activations, and bit comparison.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -11,6 +12,7 @@
 
 #include "base/cpu.h"
 #include "kernels/kernels.h"
+#include "kernels/packed.h"
 #include "tensor/blocks.h"
 
 namespace localai::kernels::testing {
@@ -113,13 +115,33 @@ inline Activations make_activations(size_t rows, size_t k, std::vector<float> x,
   return a;
 }
 
+// The same weights in the panels of `set`.
+inline std::vector<std::byte> pack(const KernelSet& set, const Weights& w) {
+  std::vector<std::byte> packed(packed_bytes(w.rows, w.row_bytes));
+  for (size_t n = 0; n < w.rows; n += kPanelRows)
+    set.pack_panel[static_cast<size_t>(w.type)](w.data() + n * w.row_bytes, w.row_bytes,
+                                                std::min(kPanelRows, w.rows - n), w.k,
+                                                packed.data() + n * w.row_bytes);
+  return packed;
+}
+
+enum class Way : uint8_t { kExact, kFast, kPacked };
+
+inline std::vector<Way> ways_of(const KernelSet& set, DType type) {
+  std::vector<Way> ways = {Way::kExact, Way::kFast};
+  if (set.matmul_packed[static_cast<size_t>(type)] != nullptr) ways.push_back(Way::kPacked);
+  return ways;
+}
+
 // y [rows, w.rows + 3]; columns outside [begin, end) stay at `untouched`.
 inline constexpr float kUntouched = -12345.f;
-inline std::vector<float> run_matmul(const KernelSet& set, bool fast, const Weights& w,
+inline std::vector<float> run_matmul(const KernelSet& set, Way way, const Weights& w,
                                      const Activations& a, size_t begin, size_t end,
                                      const WeightScales& scales = {}) {
+  const std::vector<std::byte> packed =
+      way == Way::kPacked ? pack(set, w) : std::vector<std::byte>();
   MatmulArgs args;
-  args.weights = w.data();
+  args.weights = way == Way::kPacked ? packed.data() : w.data();
   args.row_bytes = w.row_bytes;
   args.k = w.k;
   args.scales = scales;
@@ -133,7 +155,10 @@ inline std::vector<float> run_matmul(const KernelSet& set, bool fast, const Weig
   std::vector<float> y(a.rows * args.ldy, kUntouched);
   args.y = y.data();
   const auto i = static_cast<size_t>(w.type);
-  (fast ? set.matmul_fast[i] : set.matmul_exact[i])(args);
+  const auto& table = way == Way::kExact  ? set.matmul_exact
+                      : way == Way::kFast ? set.matmul_fast
+                                          : set.matmul_packed;
+  table[i](args);
   return y;
 }
 

@@ -6,18 +6,20 @@
 namespace localai::kernels::testing {
 namespace {
 
-std::string label(const KernelSet& set, bool fast, const Weights& w, size_t rows) {
-  return std::string(set.name) + (fast ? " fast " : " exact ") + std::string(dtype_name(w.type)) +
-         " k=" + std::to_string(w.k) + " n=" + std::to_string(w.rows) +
-         " rows=" + std::to_string(rows);
+std::string label(const KernelSet& set, Way way, const Weights& w, size_t rows) {
+  static constexpr const char* kNames[] = {" exact ", " fast ", " packed "};
+  return std::string(set.name) + kNames[static_cast<size_t>(way)] +
+         std::string(dtype_name(w.type)) + " k=" + std::to_string(w.k) +
+         " n=" + std::to_string(w.rows) + " rows=" + std::to_string(rows);
 }
 
 void compare_sets(const Weights& w, const Activations& a) {
-  for (const bool fast : {false, true}) {
-    const std::vector<float> want = run_matmul(scalar_set(), fast, w, a, 0, w.rows);
-    for (const KernelSet* set : wide_sets())
-      expect_same_bits(want, run_matmul(*set, fast, w, a, 0, w.rows), label(*set, fast, w, a.rows));
-  }
+  for (const KernelSet* set : wide_sets())
+    for (const Way way : ways_of(*set, w.type)) {
+      const Way reference = way == Way::kExact ? Way::kExact : Way::kFast;
+      expect_same_bits(run_matmul(scalar_set(), reference, w, a, 0, w.rows),
+                       run_matmul(*set, way, w, a, 0, w.rows), label(*set, way, w, a.rows));
+    }
 }
 
 size_t block_of(DType type) { return dtype_info(type).block_elements; }
@@ -34,7 +36,7 @@ TEST(ExactMatmul, ScalarIsWithinTheBoundOfF64) {
     const size_t k = 3 * 256;
     const Weights w = make_weights(type, 7, k, random);
     const Activations a = make_activations(3, k, random.floats(3 * k));
-    const std::vector<float> y = run_matmul(scalar_set(), false, w, a, 0, 7);
+    const std::vector<float> y = run_matmul(scalar_set(), Way::kExact, w, a, 0, 7);
     for (size_t n = 0; n < 7; ++n) {
       const std::vector<float> row = w.row(n);
       for (size_t r = 0; r < 3; ++r) {
@@ -55,7 +57,7 @@ TEST(FastMatmul, ScalarIsWithinTheBoundOfF64OverItsOwnCodes) {
     const size_t k = 3 * 256;
     const Weights w = make_weights(type, 7, k, random);
     const Activations a = make_activations(3, k, random.floats(3 * k));
-    const std::vector<float> y = run_matmul(scalar_set(), true, w, a, 0, 7);
+    const std::vector<float> y = run_matmul(scalar_set(), Way::kFast, w, a, 0, 7);
     for (size_t n = 0; n < 7; ++n) {
       const std::vector<float> row = w.row(n);
       for (size_t r = 0; r < 3; ++r) {
@@ -172,10 +174,10 @@ TEST(Matmul, NonFiniteActivationsStayVisible) {
       x[512 + 300] = bad;
       const Activations a = make_activations(2, 512, x);
       compare_sets(w, a);
-      for (const bool fast : {false, true}) {
-        const std::vector<float> y = run_matmul(scalar_set(), fast, w, a, 0, 3);
+      for (const Way way : {Way::kExact, Way::kFast}) {
+        const std::vector<float> y = run_matmul(scalar_set(), way, w, a, 0, 3);
         EXPECT_TRUE(std::isfinite(y[0])) << dtype_name(type);
-        EXPECT_FALSE(std::isfinite(y[6])) << dtype_name(type) << (fast ? " fast" : " exact");
+        EXPECT_FALSE(std::isfinite(y[6])) << label(scalar_set(), way, w, 2);
       }
     }
   }
@@ -187,30 +189,30 @@ TEST(Matmul, RangesAndBatchesDoNotChangeTheBits) {
   sets.push_back(&scalar_set());
   for (const KernelSet* set : sets)
     for (const DType type : weight_types())
-      for (const bool fast : {false, true}) {
+      for (const Way way : ways_of(*set, type)) {
         const Weights w = make_weights(type, 45, 256, random);
         const Activations a = make_activations(6, 256, random.floats(6 * 256));
-        const std::vector<float> whole = run_matmul(*set, fast, w, a, 0, 45);
+        const std::vector<float> whole = run_matmul(*set, way, w, a, 0, 45);
         std::vector<float> pieces(whole.size(), kUntouched);
         for (const auto& [begin, end] : {std::pair<size_t, size_t>{0, 5}, {5, 22}, {22, 45}}) {
-          const std::vector<float> y = run_matmul(*set, fast, w, a, begin, end);
+          const std::vector<float> y = run_matmul(*set, way, w, a, begin, end);
           for (size_t i = 0; i < y.size(); ++i) {
             if (i % 48 >= begin && i % 48 < end)
               pieces[i] = y[i];
             else
-              ASSERT_EQ(y[i], kUntouched) << label(*set, fast, w, 6);
+              ASSERT_EQ(y[i], kUntouched) << label(*set, way, w, 6);
           }
         }
-        expect_same_bits(whole, pieces, label(*set, fast, w, 6));
+        expect_same_bits(whole, pieces, label(*set, way, w, 6));
         for (size_t r = 0; r < 6; ++r) {
           const Activations one =
               make_activations(1, 256,
                                {a.x.begin() + static_cast<long>(r * 256),
                                 a.x.begin() + static_cast<long>((r + 1) * 256)});
-          const std::vector<float> y = run_matmul(*set, fast, w, one, 0, 45);
+          const std::vector<float> y = run_matmul(*set, way, w, one, 0, 45);
           expect_same_bits({whole.begin() + static_cast<long>(r * 48),
                             whole.begin() + static_cast<long>(r * 48 + 48)},
-                           y, label(*set, fast, w, 1));
+                           y, label(*set, way, w, 1));
         }
       }
 }
@@ -238,11 +240,12 @@ TEST(Matmul, ScaledF8IsF32OfTheProducts) {
       }
       for (const size_t rows : {1, 6}) {
         const Activations a = make_activations(rows, kCols, random.floats(rows * kCols));
-        const std::vector<float> want = run_matmul(scalar_set(), false, products, a, 0, kRows);
+        const std::vector<float> want =
+            run_matmul(scalar_set(), Way::kExact, products, a, 0, kRows);
         for (const KernelSet* set : sets)
-          for (const bool fast : {false, true})
-            expect_same_bits(want, run_matmul(*set, fast, w, a, 0, kRows, scales),
-                             label(*set, fast, w, rows));
+          for (const Way way : {Way::kExact, Way::kFast})
+            expect_same_bits(want, run_matmul(*set, way, w, a, 0, kRows, scales),
+                             label(*set, way, w, rows));
       }
     }
 }
@@ -259,6 +262,25 @@ TEST(DequantizeRow, IsTensorDequantizeInEverySet) {
         std::vector<float> out(k);
         set->dequantize_row[static_cast<size_t>(type)](w.data(), out.data(), k);
         expect_same_bits(w.row(0), out, std::string(set->name));
+      }
+    }
+}
+
+TEST(Packed, BlocksComeBackAsTheyWere) {
+  Random random(12);
+  for (const KernelSet* set : wide_sets())
+    for (const DType type : kBlockTypes) {
+      const size_t block = block_of(type), bytes = dtype_info(type).block_bytes, k = 3 * block;
+      for (const size_t rows : {1, 16, 19}) {
+        const Weights w = make_weights(type, rows, k, random);
+        const std::vector<std::byte> packed = pack(*set, w);
+        for (size_t n = 0; n < rows; ++n)
+          for (size_t b = 0; b < 3; ++b) {
+            std::byte out[kBlockBytesMax];
+            unpack_block(type, packed.data(), n, k, b, out);
+            ASSERT_EQ(std::memcmp(out, w.data() + n * w.row_bytes + b * bytes, bytes), 0)
+                << set->name << " " << dtype_name(type) << " row " << n << " block " << b;
+          }
       }
     }
 }

@@ -275,6 +275,12 @@ class Binder {
 
 }  // namespace
 
+Matrix* matrix_of(const Slot& slot, uint32_t layer, Weights& weights) {
+  if (const auto* global = std::get_if<Matrix Weights::*>(&slot)) return &(weights.**global);
+  const auto* per_layer = std::get_if<Matrix LayerWeights::*>(&slot);
+  return per_layer == nullptr ? nullptr : &(weights.layers[layer].**per_layer);
+}
+
 bool set_kernels(const kernels::KernelSet& kernels, Precision precision, Matrix& matrix) {
   const auto type = static_cast<size_t>(matrix.dtype);
   const bool fast = precision == Precision::kFast && !matrix.exact;

@@ -17,6 +17,9 @@ Result<Weights> bind_weights(const ArchSpec& spec, const formats::Checkpoint& ch
                              const kernels::KernelSet& kernels, Precision precision,
                              Hyperparameters& hyper);
 
+// The matrix that a slot holds for layer `layer`; null: it holds a vector.
+Matrix* matrix_of(const Slot& slot, uint32_t layer, Weights& weights);
+
 // The product that `matrix`, of whatever type it has by now, goes through. False: no kernel reads
 // that type.
 bool set_kernels(const kernels::KernelSet& kernels, Precision precision, Matrix& matrix);

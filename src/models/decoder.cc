@@ -103,8 +103,7 @@ void Decoder::embed(Pass& pass) const {
     const auto token = static_cast<size_t>(pass.step.tokens[r]);
     LAI_DCHECK(token < table.rows);
     float* x = pass.w.x.data() + r * hyper_.hidden;
-    kernels_.dequantize_row[static_cast<size_t>(table.dtype)](table.data + token * table.row_bytes,
-                                                              x, hyper_.hidden);
+    look_up(kernels_, table, token, x);
     if (hyper_.embedding_scale != 1.f) kernels_.scale(x, hyper_.embedding_scale, hyper_.hidden);
     rope_row(pass, r);
     normalize_input(pass, r, first.attention_norm, quantize);

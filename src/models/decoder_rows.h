@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/thread_pool.h"
+#include "kernels/packed.h"
 #include "models/workspace.h"
 
 namespace localai::models {
@@ -33,6 +34,19 @@ void for_rows(ThreadPool& pool, size_t rows, F&& work) {
   };
   if (rows < kRowsInline) return range(0, rows);
   pool.for_ranges(rows, std::max<size_t>(rows / (pool.size() * kPiecesPerThread), 1), range);
+}
+
+// Row `row` of a table of embeddings.
+inline void look_up(const kernels::KernelSet& kernels, const Matrix& table, size_t row,
+                    float* out) {
+  const auto dequantize = kernels.dequantize_row[static_cast<size_t>(table.dtype)];
+  if (!table.packed) return dequantize(table.data + row * table.row_bytes, out, table.cols);
+  const size_t elements = dtype_info(table.dtype).block_elements;
+  std::byte block[kernels::kBlockBytesMax];
+  for (size_t b = 0; b < table.cols / elements; ++b) {
+    kernels::unpack_block(table.dtype, table.data, row, table.cols, b, block);
+    dequantize(block, out + b * elements, elements);
+  }
 }
 
 // y[r, n] for the rows n in [begin, end) of `matrix` and `rows` input rows from `first` on; y is

@@ -84,10 +84,9 @@ class DeterminismTest : public ::testing::TestWithParam<int> {
   template <class F>
   void for_each_model(F&& check) {
     const TinyConfig config = config_of(GetParam());
-    const auto path = directory_.path() / "tiny.gguf";
-    const Status written = TinyModel(config).write_gguf(path, kMixedTypes);
+    const Status written = TinyModel(config).write_gguf(path(), kMixedTypes);
     ASSERT_TRUE(written.ok()) << written.error().message;
-    auto opened = formats::Checkpoint::open(path);
+    auto opened = formats::Checkpoint::open(path());
     ASSERT_TRUE(opened.ok()) << opened.error().message;
     const auto checkpoint = std::make_shared<const formats::Checkpoint>(std::move(*opened));
     for (const kernels::KernelSet* set : kernels::kernel_sets()) {
@@ -102,6 +101,8 @@ class DeterminismTest : public ::testing::TestWithParam<int> {
     }
   }
 
+  [[nodiscard]] std::filesystem::path path() const { return directory_.path() / "tiny.gguf"; }
+
   testing::TemporaryDirectory directory_;
 };
 
@@ -113,6 +114,34 @@ TEST_P(DeterminismTest, DecodingOneByOneEqualsPrefill) {
     for (size_t i = 0; i < tokens.size(); ++i) runner.step({1});
     EXPECT_TRUE(runner.logits() == expected);
   });
+}
+
+// In panels or in file layout: the same logits, and the same bytes in all, but for whole panels.
+TEST_P(DeterminismTest, PackingChangesNoBits) {
+  const std::vector<int32_t> tokens = random_tokens(21, 8);
+  ASSERT_TRUE(TinyModel(config_of(GetParam())).write_gguf(path(), kMixedTypes).ok());
+  auto opened = formats::Checkpoint::open(path());
+  ASSERT_TRUE(opened.ok()) << opened.error().message;
+  const auto checkpoint = std::make_shared<const formats::Checkpoint>(std::move(*opened));
+  for (const kernels::KernelSet* set : kernels::kernel_sets()) {
+    if ((set->needs & ~cpu_features()) != 0) continue;
+    ModelOptions options{.kernels = set, .pack = false};
+    const auto mapped = Model::load(checkpoint, options);
+    options.pack = true;
+    options.threads = 3;
+    const auto packed = Model::load(checkpoint, options);
+    options.predict_only = true;
+    const auto predicted = Model::load(checkpoint, options);
+    ASSERT_TRUE(mapped.ok() && packed.ok() && predicted.ok());
+    EXPECT_TRUE(run_alone(**packed, tokens, DType::kF16) ==
+                run_alone(**mapped, tokens, DType::kF16))
+        << set->name;
+    const ModelInfo &before = (*mapped)->info(), &after = (*packed)->info();
+    const bool packs = set->matmul_packed[static_cast<size_t>(DType::kQ4_K)] != nullptr;
+    EXPECT_EQ(after.weights_mapped_bytes < before.weights_mapped_bytes, packs);
+    EXPECT_EQ(after.weights_mapped_bytes, (*predicted)->info().weights_mapped_bytes);
+    EXPECT_EQ(after.weights_private_bytes, (*predicted)->info().weights_private_bytes);
+  }
 }
 
 TEST_P(DeterminismTest, AnySplitOnAnyNumberOfThreads) {

@@ -57,6 +57,7 @@ Result<std::unique_ptr<Encoder>> Encoder::load(
     std::shared_ptr<const formats::Checkpoint> checkpoint, const ModelOptions& options) {
   LAI_TRY(const Pooling pooling, read_pooling(*checkpoint));
   LAI_TRY(OpenedModel opened, open_model(std::move(checkpoint), options, true));
+  LAI_TRY_STATUS(prepare_weights(options, opened), opened.checkpoint->path().string());
   return std::make_unique<Encoder>(std::move(opened), pooling);
 }
 
@@ -123,20 +124,16 @@ void Encoder::embed_rows(Pass& pass) const {
   const kernels::KernelSet& kernels = *opened_.kernels;
   const size_t n = opened_.hyper.hidden;
   const bool quantize = mixer_reads_codes(weights.layers.front());
-  const auto look_up = [&](const Matrix& table, size_t row, float* out) {
-    kernels.dequantize_row[static_cast<size_t>(table.dtype)](table.data + row * table.row_bytes,
-                                                             out, n);
-  };
   size_t first = 0;
   for (const std::span<const int32_t> text : pass.texts) {
     for_rows(pass.pool, text.size(), [&](size_t position) {
       const size_t r = first + position;
       float* x = pass.w.input.row(r);
       float* other = pass.w.branch.data() + r * n;
-      look_up(weights.embedding, static_cast<size_t>(text[position]), x);
-      look_up(weights.token_types, 0, other);
+      look_up(kernels, weights.embedding, static_cast<size_t>(text[position]), x);
+      look_up(kernels, weights.token_types, 0, other);
       kernels.add_scaled(x, other, 1.f, n);
-      look_up(weights.positions, position, other);
+      look_up(kernels, weights.positions, position, other);
       kernels.add_scaled(x, other, 1.f, n);
       kernels.layer_norm(x, weights.embedding_norm.data(), weights.embedding_norm_bias.data(),
                          opened_.hyper.norm_eps, x, n);

@@ -2,12 +2,14 @@
 
 #include <cstdlib>
 #include <map>
+#include <optional>
 
 #include "base/cpu.h"
 #include "models/arch.h"
 #include "models/bind.h"
 #include "models/decoder.h"
 #include "models/opened_model.h"
+#include "models/pack_weights.h"
 #include "models/quantize_weights.h"
 
 namespace localai::models {
@@ -44,19 +46,6 @@ std::string count_types(const formats::Checkpoint& checkpoint) {
   for (const formats::NamedTensor& tensor : checkpoint.tensors())
     ++counts[dtype_name(tensor.view.dtype)];
   return types_text(counts);
-}
-
-// Nothing stays mapped in use: what is left of the file in memory is its header.
-Status quantize(const ArchSpec& spec, const Hyperparameters& hyper, const ModelOptions& options,
-                const kernels::KernelSet& kernels, Weights& weights, ModelInfo& info) {
-  const QuantizedWeights plan = plan_quantization(spec, hyper, *options.quantize, weights);
-  info.weights_mapped_bytes = 0;
-  info.weights_private_bytes += plan.bytes;
-  info.weight_types = types_text(plan.types) + " (quantized while loading)";
-  if (options.predict_only) return Ok{};
-  ThreadPool pool(options.threads == 0 ? usable_cpu_count() : options.threads);
-  return quantize_weights(spec, hyper, *options.quantize, kernels, options.precision, pool,
-                          weights);
 }
 
 }  // namespace
@@ -111,13 +100,38 @@ Result<OpenedModel> open_model(std::shared_ptr<const formats::Checkpoint> checkp
                      std::move(weights),    std::move(info)};
 }
 
+Status prepare_weights(const ModelOptions& options, OpenedModel& opened) {
+  const ArchSpec& spec = *opened.spec;
+  const Hyperparameters& hyper = opened.hyper;
+  const kernels::KernelSet& kernels = *opened.kernels;
+  Weights& weights = opened.weights;
+  ModelInfo& info = opened.info;
+  const bool quantize = options.quantize != nullptr;
+  std::optional<ThreadPool> pool;
+  if (!options.predict_only)
+    pool.emplace(options.threads == 0 ? usable_cpu_count() : options.threads);
+  if (quantize) {  // nothing stays mapped in use: what is left of the file is its header
+    const QuantizedWeights plan = plan_quantization(spec, hyper, *options.quantize, weights);
+    info.weights_mapped_bytes = 0;
+    info.weights_private_bytes += plan.bytes;
+    info.weight_types = types_text(plan.types) + " (quantized while loading)";
+    if (pool)
+      LAI_TRY_STATUS(quantize_weights(spec, hyper, *options.quantize, kernels, options.precision,
+                                      *pool, weights));
+  }
+  if (!options.pack) return Ok{};
+  if (!quantize) {
+    const PackedWeights plan = plan_packing(spec, hyper, kernels, weights);
+    info.weights_mapped_bytes -= plan.mapped_bytes;
+    info.weights_private_bytes += plan.bytes;
+  }
+  return pool ? pack_weights(spec, hyper, kernels, quantize, *pool, weights) : Ok{};
+}
+
 Result<std::unique_ptr<Model>> Model::load(std::shared_ptr<const formats::Checkpoint> checkpoint,
                                            const ModelOptions& options) {
   LAI_TRY(OpenedModel opened, open_model(std::move(checkpoint), options, false));
-  if (options.quantize != nullptr)
-    LAI_TRY_STATUS(
-        quantize(*opened.spec, opened.hyper, options, *opened.kernels, opened.weights, opened.info),
-        opened.checkpoint->path().string());
+  LAI_TRY_STATUS(prepare_weights(options, opened), opened.checkpoint->path().string());
   return std::unique_ptr<Model>(std::make_unique<Decoder>(
       std::move(opened.checkpoint), *opened.spec, std::move(opened.hyper),
       std::move(opened.weights), *opened.kernels, std::move(opened.info)));

@@ -68,8 +68,8 @@ struct ModelInfo {
   // so that its K is of another kind. 0: the model makes no such difference.
   uint32_t long_rope_after = 0;
   uint64_t parameters = 0;
-  uint64_t weights_mapped_bytes = 0;   // whole mapped weight files, used in place
-  uint64_t weights_private_bytes = 0;  // copies this process made (norms, converted tensors)
+  uint64_t weights_mapped_bytes = 0;   // of the mapped weight files, used in place
+  uint64_t weights_private_bytes = 0;  // copies this process made (norms, packed matrices)
   std::string weight_types;            // "Q4_1 210, F32 61, Q8_0 1"
 };
 
@@ -78,8 +78,11 @@ struct ModelOptions {
   const kernels::KernelSet* kernels = nullptr;  // null: the best this CPU runs
   // Weights are quantized into private memory while loading. Null: used as they are, in place.
   const QuantizationType* quantize = nullptr;
-  uint32_t threads = 0;  // that quantize; 0: usable_cpu_count()
-  // With `quantize`: only info() says what a load would make; the weights stay as they are.
+  uint32_t threads = 0;  // that quantize and pack; 0: usable_cpu_count()
+  // Block weights become panels for the integer kernels, in private memory (pack_weights.h).
+  // Without, they are used where the file is mapped: loading is quicker, answers come slower.
+  bool pack = true;
+  // Only info() says what a load would make; the weights stay as they are.
   bool predict_only = false;
 };
 

@@ -23,4 +23,8 @@ struct OpenedModel {
 Result<OpenedModel> open_model(std::shared_ptr<const formats::Checkpoint> checkpoint,
                                const ModelOptions& options, bool encoder);
 
+// Quantizes the weights if asked to, and packs them; with predict_only, only `info` says what that
+// comes to. Errors: as Model::load.
+Status prepare_weights(const ModelOptions& options, OpenedModel& opened);
+
 }  // namespace localai::models

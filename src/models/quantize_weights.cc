@@ -1,14 +1,16 @@
 #include "models/quantize_weights.h"
 
-#include <memory>
 #include <string>
 #include <unordered_map>
 
+#include "kernels/packed.h"
 #include "models/bind.h"
 #include "tensor/convert.h"
 
 namespace localai::models {
 namespace {
+
+constexpr uint64_t kAlignment = 64;  // of a matrix
 
 struct Target {
   std::string name;  // as in GGUF: the rules go by it
@@ -22,12 +24,6 @@ std::string gguf_name(const TensorRow& row, bool fused, uint32_t layer) {
   if (const size_t at = name.find("{}"); at != std::string::npos)
     name.replace(at, 2, std::to_string(layer));
   return name;
-}
-
-Matrix* matrix_of(const Slot& slot, uint32_t layer, Weights& weights) {
-  if (const auto* global = std::get_if<Matrix Weights::*>(&slot)) return &(weights.**global);
-  const auto* per_layer = std::get_if<Matrix LayerWeights::*>(&slot);
-  return per_layer == nullptr ? nullptr : &(weights.layers[layer].**per_layer);
 }
 
 bool is_tied(const Weights& weights) { return weights.head.data == weights.embedding.data; }
@@ -68,31 +64,36 @@ std::vector<Target> choose_targets(const ArchSpec& spec, const Hyperparameters& 
   return targets;
 }
 
-uint64_t bytes_of(const Target& target) {
-  const Matrix& matrix = *target.matrix;
-  return dtype_bytes(target.dtype, target.experts * matrix.rows * matrix.cols).value();
+uint64_t row_bytes(const Target& target) {
+  return dtype_bytes(target.dtype, target.matrix->cols).value();
 }
 
+// With room for packing each expert in place.
+uint64_t expert_bytes(const Target& target) {
+  return kernels::packed_bytes(target.matrix->rows, row_bytes(target));
+}
+
+uint64_t bytes_of(const Target& target) {
+  return (target.experts * expert_bytes(target) + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+// Into `copy`, which has bytes_of(target).
 Status replace(const Target& target, const kernels::KernelSet& kernels, Precision precision,
-               ThreadPool& pool, Weights& weights) {
+               ThreadPool& pool, std::byte* copy) {
   Matrix& matrix = *target.matrix;
-  const uint64_t elements = uint64_t{matrix.rows} * matrix.cols, bytes = bytes_of(target);
+  const uint64_t elements = uint64_t{matrix.rows} * matrix.cols;
   if (!is_weight_type(matrix.dtype))  // F8 with its scales among them
     return unsupported("tensor '" + target.name + "': type " +
                        std::string(dtype_name(matrix.dtype)) + " cannot be quantized");
-  auto copy = std::make_unique_for_overwrite<std::byte[]>(bytes);
-  const uint64_t expert_bytes = bytes / target.experts;
   for (uint64_t e = 0; e < target.experts; ++e) {
     const std::byte* from = matrix.expert(e).data;
-    convert(matrix.dtype, from, target.dtype, copy.get() + e * expert_bytes, elements, pool);
+    convert(matrix.dtype, from, target.dtype, copy + e * expert_bytes(target), elements, pool);
     formats::Checkpoint::release_pages({from, matrix.rows * matrix.row_bytes});
   }
-  matrix.data = copy.get();
+  matrix.data = copy;
   matrix.dtype = target.dtype;
-  matrix.row_bytes = expert_bytes / matrix.rows;
-  if (matrix.expert_bytes != 0) matrix.expert_bytes = expert_bytes;
-  weights.private_bytes += bytes;
-  weights.copies.push_back(std::move(copy));
+  matrix.row_bytes = row_bytes(target);
+  if (matrix.expert_bytes != 0) matrix.expert_bytes = expert_bytes(target);
   if (set_kernels(kernels, precision, matrix)) return Ok{};
   return unsupported("tensor '" + target.name + "': no kernel for weights of type " +
                      std::string(dtype_name(target.dtype)));
@@ -114,8 +115,17 @@ Status quantize_weights(const ArchSpec& spec, const Hyperparameters& hyper,
                         const QuantizationType& type, const kernels::KernelSet& kernels,
                         Precision precision, ThreadPool& pool, Weights& weights) {
   const bool tied = is_tied(weights);
-  for (const Target& target : choose_targets(spec, hyper, type, weights))
-    LAI_TRY_STATUS(replace(target, kernels, precision, pool, weights));
+  const std::vector<Target> targets = choose_targets(spec, hyper, type, weights);
+  uint64_t total = 0;
+  for (const Target& target : targets) total += bytes_of(target);
+  LAI_TRY(PageRegion copies, PageRegion::reserve(total, "quantized weights"));
+  std::byte* at = copies.data();
+  for (const Target& target : targets) {
+    LAI_TRY_STATUS(replace(target, kernels, precision, pool, at));
+    at += bytes_of(target);
+  }
+  weights.private_bytes += total;
+  weights.copies.push_back(std::move(copies));
   if (tied) weights.head = weights.embedding;
   return Ok{};
 }

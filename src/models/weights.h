@@ -2,9 +2,9 @@
 // A decoder's weights, bound: matrices as views into the mapped file, vectors as private f32.
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <vector>
 
+#include "base/page_region.h"
 #include "kernels/kernels.h"
 #include "tensor/tensor_view.h"
 
@@ -16,7 +16,7 @@ struct MatrixScales {
   size_t rows = SIZE_MAX, cols = SIZE_MAX, stride = 0;
 };
 
-// A Linear weight [rows, cols] = [out, in] in file layout, with the kernel chosen for its type.
+// A Linear weight [rows, cols] = [out, in], with the kernel chosen for its type.
 struct Matrix {
   const std::byte* data = nullptr;  // null: this model has no such matrix
   DType dtype = DType::kF32;
@@ -25,6 +25,7 @@ struct Matrix {
   bool quantized_input = false;  // matmul reads int8 rows, not f32 ones
   bool fused = false;            // rows of a tensor that holds others too (TensorRow::fused)
   bool exact = false;            // f32 activations with any precision
+  bool packed = false;           // in panels (kernels/packed.h), not in file layout
   size_t expert_bytes = 0;       // from one expert's row 0 to the next one's; 0: not per expert
   MatrixScales scales;           // F8 only
 
@@ -78,8 +79,8 @@ struct Weights {
   Vector long_rope_divisors;  // [rotary/2], LongRoPE's long factors; either may be empty
   std::vector<LayerWeights> layers;
 
-  // Matrices of our own (quantized while loading); the others lie in the mapped file.
-  std::vector<std::unique_ptr<std::byte[]>> copies;
+  // Matrices of our own (packed, or quantized while loading); the others lie in the mapped file.
+  std::vector<PageRegion> copies;
 
   uint64_t parameters = 0;
   uint64_t private_bytes = 0;

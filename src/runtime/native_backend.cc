@@ -185,14 +185,14 @@ class NativeBackend final : public Backend {
 
 class NativeOpener final : public ModelOpener {
  public:
-  explicit NativeOpener(models::Precision precision) : precision_(precision) {}
+  explicit NativeOpener(bool pack) : pack_(pack) {}
 
   Result<engine::EngineMemory> predict(const ModelSource& source) override {
     LAI_TRY(formats::Checkpoint opened, formats::Checkpoint::open(source.path));
     const auto checkpoint = std::make_shared<const formats::Checkpoint>(std::move(opened));
     models::ModelOptions options = load_options(source);
-    if (models::Encoder::handles(*checkpoint)) return embedding_memory(source, options);
     options.predict_only = true;
+    if (models::Encoder::handles(*checkpoint)) return embedding_memory(source, options);
     LAI_TRY(const auto model, models::Model::load(checkpoint, options));
     engine::EngineMemory needed = engine::Engine::predicted_memory(*model, source.engine);
     needed.scratch_bytes += text_bytes(checkpoint.get());
@@ -214,13 +214,13 @@ class NativeOpener final : public ModelOpener {
   // Until the memory is granted, weights are only looked at.
   [[nodiscard]] models::ModelOptions load_options(const ModelSource& source) const {
     models::ModelOptions options;
-    options.precision = precision_;
+    options.pack = pack_;
     options.quantize = source.quantize;
     options.threads = source.engine.threads;
     return options;
   }
 
-  models::Precision precision_;
+  bool pack_;
 };
 
 }  // namespace
@@ -229,8 +229,8 @@ std::unique_ptr<Backend> make_native_backend(std::unique_ptr<engine::Engine> eng
   return std::make_unique<NativeBackend>(std::move(engine));
 }
 
-std::unique_ptr<ModelOpener> make_native_opener(models::Precision precision) {
-  return std::make_unique<NativeOpener>(precision);
+std::unique_ptr<ModelOpener> make_native_opener(bool pack) {
+  return std::make_unique<NativeOpener>(pack);
 }
 
 }  // namespace localai::runtime

@@ -12,8 +12,7 @@ namespace localai::runtime {
 std::unique_ptr<Backend> make_native_backend(std::unique_ptr<engine::Engine> engine);
 
 // Opens models for the cache: maps and checks the file, predicts what the engine will need, then
-// allocates it.
-std::unique_ptr<ModelOpener> make_native_opener(
-    models::Precision precision = models::Precision::kFast);
+// allocates it. pack: as ModelOptions::pack.
+std::unique_ptr<ModelOpener> make_native_opener(bool pack = true);
 
 }  // namespace localai::runtime

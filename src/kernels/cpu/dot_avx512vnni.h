@@ -4,9 +4,10 @@
 namespace localai::kernels {
 namespace {
 
+inline constexpr bool kSums16 = false;
 inline constexpr bool kSignedDot = false;
-inline constexpr size_t kDirectRows = 3;
-inline constexpr size_t kPanelRows = 8;
+inline constexpr size_t kDirectRows = 4;
+inline constexpr size_t kSweepRows = 8;
 
 template <bool kSigned>
 inline I dot(I acc, I w, I x) {

@@ -112,17 +112,12 @@ inline I operator^(I a, I b) {
   return {_mm256_xor_si256(a.lo, b.lo), _mm256_xor_si256(a.hi, b.hi)};
 }
 inline I max(I a, I b) { return {_mm256_max_epi32(a.lo, b.lo), _mm256_max_epi32(a.hi, b.hi)}; }
-inline I shift_left(I a, int n) {
-  const __m128i count = _mm_cvtsi32_si128(n);
-  return {_mm256_sll_epi32(a.lo, count), _mm256_sll_epi32(a.hi, count)};
-}
+inline I shift_left(I a, int n) { return {_mm256_slli_epi32(a.lo, n), _mm256_slli_epi32(a.hi, n)}; }
 inline I shift_right(I a, int n) {
-  const __m128i count = _mm_cvtsi32_si128(n);
-  return {_mm256_srl_epi32(a.lo, count), _mm256_srl_epi32(a.hi, count)};
+  return {_mm256_srli_epi32(a.lo, n), _mm256_srli_epi32(a.hi, n)};
 }
 inline I shift_right_signed(I a, int n) {
-  const __m128i count = _mm_cvtsi32_si128(n);
-  return {_mm256_sra_epi32(a.lo, count), _mm256_sra_epi32(a.hi, count)};
+  return {_mm256_srai_epi32(a.lo, n), _mm256_srai_epi32(a.hi, n)};
 }
 inline I shift_right_each(I a, I n) {
   return {_mm256_srlv_epi32(a.lo, n.lo), _mm256_srlv_epi32(a.hi, n.hi)};
@@ -255,20 +250,27 @@ inline I add16_where(I codes, I flags, I bit) {
 }
 
 inline constexpr bool kSignedDot = true;
-inline constexpr size_t kDirectRows = 2;
-inline constexpr size_t kPanelRows = 2;
+inline constexpr size_t kDirectRows = 4;
+inline constexpr size_t kSweepRows = 2;
 
-inline __m256i dot8(__m256i acc, __m256i unsigned_codes, __m256i x) {
-  const __m256i pairs = _mm256_maddubs_epi16(unsigned_codes, x);
-  return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
-}
+// Sums of products of bytes in 16 bits (int8_sums.inl.h).
+inline constexpr bool kSums16 = true;
 template <bool kSigned>
-inline I dot(I acc, I w, I x) {
+inline I pair_products(I w, I x) {
   if constexpr (kSigned) {
     x = {_mm256_sign_epi8(x.lo, w.lo), _mm256_sign_epi8(x.hi, w.hi)};
     w = {_mm256_abs_epi8(w.lo), _mm256_abs_epi8(w.hi)};
   }
-  return {dot8(acc.lo, w.lo, x.lo), dot8(acc.hi, w.hi, x.hi)};
+  return {_mm256_maddubs_epi16(w.lo, x.lo), _mm256_maddubs_epi16(w.hi, x.hi)};
+}
+inline I add16(I a, I b) { return {_mm256_add_epi16(a.lo, b.lo), _mm256_add_epi16(a.hi, b.hi)}; }
+inline I widen_pairs(I a) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  return {_mm256_madd_epi16(a.lo, ones), _mm256_madd_epi16(a.hi, ones)};
+}
+template <bool kSigned>
+inline I dot(I acc, I w, I x) {
+  return acc + widen_pairs(pair_products<kSigned>(w, x));
 }
 
 }  // namespace

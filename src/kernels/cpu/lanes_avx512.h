@@ -80,9 +80,9 @@ inline I operator&(I a, I b) { return {_mm512_and_si512(a.v, b.v)}; }
 inline I operator|(I a, I b) { return {_mm512_or_si512(a.v, b.v)}; }
 inline I operator^(I a, I b) { return {_mm512_xor_si512(a.v, b.v)}; }
 inline I max(I a, I b) { return {_mm512_max_epi32(a.v, b.v)}; }
-inline I shift_left(I a, int n) { return {_mm512_sll_epi32(a.v, _mm_cvtsi32_si128(n))}; }
-inline I shift_right(I a, int n) { return {_mm512_srl_epi32(a.v, _mm_cvtsi32_si128(n))}; }
-inline I shift_right_signed(I a, int n) { return {_mm512_sra_epi32(a.v, _mm_cvtsi32_si128(n))}; }
+inline I shift_left(I a, int n) { return {_mm512_slli_epi32(a.v, n)}; }
+inline I shift_right(I a, int n) { return {_mm512_srli_epi32(a.v, n)}; }
+inline I shift_right_signed(I a, int n) { return {_mm512_srai_epi32(a.v, n)}; }
 inline I shift_right_each(I a, I n) { return {_mm512_srlv_epi32(a.v, n.v)}; }
 inline F to_float(I a) { return {_mm512_cvtepi32_ps(a.v)}; }
 inline I to_int(F a) { return {_mm512_cvtps_epi32(a.v)}; }
@@ -170,6 +170,19 @@ inline I add16_where(I codes, I flags, I bit) {
   return {_mm512_mask_add_epi8(codes.v, _mm512_test_epi8_mask(flags.v, bit.v), codes.v,
                                _mm512_set1_epi8(16))};
 }
+
+// Sums of products of bytes in 16 bits (int8_sums.inl.h).
+template <bool kSigned>
+inline I pair_products(I w, I x) {
+  if constexpr (kSigned) {
+    const __mmask64 negative = _mm512_movepi8_mask(w.v);
+    x.v = _mm512_mask_sub_epi8(x.v, negative, _mm512_setzero_si512(), x.v);
+    w.v = _mm512_abs_epi8(w.v);
+  }
+  return {_mm512_maddubs_epi16(w.v, x.v)};
+}
+inline I add16(I a, I b) { return {_mm512_add_epi16(a.v, b.v)}; }
+inline I widen_pairs(I a) { return {_mm512_madd_epi16(a.v, _mm512_set1_epi16(1))}; }
 
 }  // namespace
 }  // namespace localai::kernels

@@ -173,5 +173,9 @@ void matmul_fast_blocks(const MatmulArgs& a) {
   }
 }
 
+// This set reads file layout only.
+template <class Block, size_t kElements>
+constexpr void set_packed(KernelSet& /*set*/, size_t /*type*/) {}
+
 }  // namespace
 }  // namespace localai::kernels

@@ -1,6 +1,6 @@
 #pragma once
 // The table of one instruction set, from what the other .inl.h files and matmul_fast_blocks<Block>
-// define. Included last.
+// and set_packed<Block> define. Included last.
 #include "base/cpu.h"
 #include "kernels/kernels.h"
 
@@ -21,6 +21,7 @@ constexpr void set_blocks(KernelSet& set, DType type) {
   set.matmul_exact[i] = matmul_blocks<Block, kElements>;
   set.matmul_fast[i] = matmul_fast_blocks<Block>;
   set.dequantize_row[i] = dequantize_blocks<Block, kElements>;
+  set_packed<Block, kElements>(set, i);
 }
 
 constexpr KernelSet make_set(std::string_view name, uint32_t needs) {

@@ -1,20 +1,23 @@
 #pragma once
-// Anonymous zeroed memory straight from the kernel: for the KV pool and recurrent states, which
-// are sized once and must be there when they are needed.
+// Anonymous zeroed memory straight from the kernel, in huge pages where it has them: for what is
+// large and sized once.
 #include <cstddef>
 #include <cstdint>
 
 #include "base/result.h"
 
-namespace localai::engine {
+namespace localai {
 
-// Move-only. All pages are present from the start (huge ones where the kernel has them), so that
-// memory runs out here, with an error, and not in the middle of an answer.
+// Move-only.
 class PageRegion {
  public:
   PageRegion() = default;
-  // Errors: kExhausted, naming `what` and the bytes. 0 bytes: an empty region.
+  // All pages are present from the start, so that memory runs out here, with an error, and not in
+  // the middle of an answer. Errors: kExhausted, naming `what` and the bytes. 0 bytes: an empty
+  // region.
   static Result<PageRegion> allocate(uint64_t bytes, const char* what);
+  // Pages come as they are written, by whichever thread does.
+  static Result<PageRegion> reserve(uint64_t bytes, const char* what);
   PageRegion(PageRegion&& other) noexcept;
   PageRegion& operator=(PageRegion&& other) noexcept;
   PageRegion(const PageRegion&) = delete;
@@ -32,4 +35,4 @@ class PageRegion {
   uint64_t bytes_ = 0;
 };
 
-}  // namespace localai::engine
+}  // namespace localai

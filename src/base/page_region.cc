@@ -1,4 +1,4 @@
-#include "engine/page_region.h"
+#include "base/page_region.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -8,7 +8,7 @@
 #include <string>
 #include <utility>
 
-namespace localai::engine {
+namespace localai {
 namespace {
 
 uint64_t page_bytes() { return static_cast<uint64_t>(::sysconf(_SC_PAGESIZE)); }
@@ -27,6 +27,11 @@ bool populate(std::byte* data, uint64_t bytes) {
   return true;
 }
 
+Error no_memory(const char* what, uint64_t bytes, int code) {
+  return exhausted(std::string(what) + ": no memory for " + std::to_string(bytes) +
+                   " bytes: " + std::strerror(code));
+}
+
 }  // namespace
 
 uint64_t PageRegion::rounded(uint64_t bytes) {
@@ -34,18 +39,18 @@ uint64_t PageRegion::rounded(uint64_t bytes) {
   return bytes > ~uint64_t{0} - page ? bytes : (bytes + page - 1) / page * page;
 }
 
-Result<PageRegion> PageRegion::allocate(uint64_t bytes, const char* what) {
+Result<PageRegion> PageRegion::reserve(uint64_t bytes, const char* what) {
   if (bytes == 0) return PageRegion();
   const uint64_t size = rounded(bytes);
-  const auto failed = [&](int code) -> Error {
-    return exhausted(std::string(what) + ": no memory for " + std::to_string(size) +
-                     " bytes: " + std::strerror(code));
-  };
   void* data = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (data == MAP_FAILED) return failed(errno);
-  PageRegion region(static_cast<std::byte*>(data), size);
+  if (data == MAP_FAILED) return no_memory(what, size, errno);
   ::madvise(data, size, MADV_HUGEPAGE);  // advice: without huge pages it is only slower
-  if (!populate(region.data(), size)) return failed(errno);
+  return PageRegion(static_cast<std::byte*>(data), size);
+}
+
+Result<PageRegion> PageRegion::allocate(uint64_t bytes, const char* what) {
+  LAI_TRY(PageRegion region, reserve(bytes, what));
+  if (!populate(region.data(), region.bytes())) return no_memory(what, region.bytes(), errno);
   return region;
 }
 
@@ -62,4 +67,4 @@ PageRegion::~PageRegion() {
   if (data_ != nullptr) ::munmap(data_, bytes_);
 }
 
-}  // namespace localai::engine
+}  // namespace localai

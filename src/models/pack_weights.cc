@@ -1,0 +1,118 @@
+#include "models/pack_weights.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "formats/checkpoint.h"
+#include "kernels/packed.h"
+#include "models/bind.h"
+
+namespace localai::models {
+namespace {
+
+constexpr uint64_t kAlignment = kernels::kLineBytes;
+
+struct Target {
+  Matrix* matrix;
+  uint64_t experts;  // matrices of that shape
+  [[nodiscard]] uint64_t source_bytes() const { return experts * matrix->rows * matrix->row_bytes; }
+  [[nodiscard]] uint64_t expert_bytes() const {
+    return kernels::packed_bytes(matrix->rows, matrix->row_bytes);
+  }
+  [[nodiscard]] uint64_t bytes() const {
+    return (experts * expert_bytes() + kAlignment - 1) / kAlignment * kAlignment;
+  }
+};
+
+bool is_tied(const Weights& weights) { return weights.head.data == weights.embedding.data; }
+
+// Matrices that only rows are looked up in stay as they are: the embedding unless it is the head.
+std::vector<Target> choose_targets(const ArchSpec& spec, const Hyperparameters& hyper,
+                                   const kernels::KernelSet& kernels, Weights& weights) {
+  std::vector<Target> targets;
+  const auto add = [&](Matrix* matrix, uint64_t experts) {
+    const bool known = std::any_of(targets.begin(), targets.end(),
+                                   [&](const Target& t) { return t.matrix == matrix; });
+    if (matrix != nullptr && matrix->data != nullptr && !known && matrix->quantized_input &&
+        kernels.matmul_packed[static_cast<size_t>(matrix->dtype)] != nullptr)
+      targets.push_back({matrix, experts});
+  };
+  for (const TensorRow& row : spec.tensors) {
+    const bool per_layer = row.slot.index() >= 2;
+    for (uint32_t layer = 0; layer < (per_layer ? hyper.layers : 1u); ++layer) {
+      Matrix* matrix = matrix_of(row.slot, layer, weights);
+      if (matrix != &weights.embedding && matrix != &weights.positions &&
+          matrix != &weights.token_types && matrix != &weights.head)
+        add(matrix, row.per_expert ? hyper.experts : 1);
+    }
+  }
+  add(&weights.head, 1);
+  return targets;
+}
+
+void pack(const Target& target, const kernels::KernelSet& kernels, ThreadPool& pool,
+          std::byte* out) {
+  const Matrix& matrix = *target.matrix;
+  const auto pack_panel = kernels.pack_panel[static_cast<size_t>(matrix.dtype)];
+  const size_t panels = (matrix.rows + kernels::kPanelRows - 1) / kernels::kPanelRows;
+  const size_t panel_bytes = kernels::kPanelRows * matrix.row_bytes;
+  for (uint64_t e = 0; e < target.experts; ++e) {
+    const std::byte* from = matrix.expert(e).data;
+    std::byte* to = out + e * target.expert_bytes();
+    pool.for_ranges(panels, 1, [&](size_t begin, size_t end) {
+      std::vector<std::byte> rows(from == to ? panel_bytes : 0);
+      for (size_t p = begin; p < end; ++p) {
+        const std::byte* source = from + p * panel_bytes;
+        const size_t count = std::min(kernels::kPanelRows, matrix.rows - p * kernels::kPanelRows);
+        if (from == to) {
+          std::copy_n(source, count * matrix.row_bytes, rows.data());
+          source = rows.data();
+        }
+        pack_panel(source, matrix.row_bytes, count, matrix.cols, to + p * panel_bytes);
+      }
+    });
+    if (from != to) formats::Checkpoint::release_pages({from, matrix.rows * matrix.row_bytes});
+  }
+}
+
+}  // namespace
+
+PackedWeights plan_packing(const ArchSpec& spec, const Hyperparameters& hyper,
+                           const kernels::KernelSet& kernels, Weights& weights) {
+  PackedWeights plan;
+  for (const Target& target : choose_targets(spec, hyper, kernels, weights)) {
+    plan.bytes += target.bytes();
+    plan.mapped_bytes += target.source_bytes();
+  }
+  return plan;
+}
+
+Status pack_weights(const ArchSpec& spec, const Hyperparameters& hyper,
+                    const kernels::KernelSet& kernels, bool in_place, ThreadPool& pool,
+                    Weights& weights) {
+  const bool tied = is_tied(weights);
+  const std::vector<Target> targets = choose_targets(spec, hyper, kernels, weights);
+  uint64_t total = 0;
+  for (const Target& target : targets) total += target.bytes();
+  PageRegion panels;
+  if (!in_place) {
+    LAI_TRY(panels, PageRegion::reserve(total, "packed weights"));
+    weights.private_bytes += total;
+  }
+  std::byte* at = panels.data();
+  for (const Target& target : targets) {
+    Matrix& matrix = *target.matrix;
+    std::byte* out = in_place ? const_cast<std::byte*>(matrix.data) : at;
+    pack(target, kernels, pool, out);
+    at += in_place ? 0 : target.bytes();
+    if (matrix.expert_bytes != 0) matrix.expert_bytes = target.expert_bytes();
+    matrix.data = out;
+    matrix.packed = true;
+    matrix.matmul = kernels.matmul_packed[static_cast<size_t>(matrix.dtype)];
+  }
+  weights.copies.push_back(std::move(panels));
+  if (tied) weights.embedding = weights.head;
+  return Ok{};
+}
+
+}  // namespace localai::models
