@@ -104,6 +104,32 @@ void add_gemma(std::string_view type, const Hyperparameters& hyper, Json& out) {
   if (type == "gemma3_text") out["rope_local_base_freq"] = plain(hyper.sliding_rope.base);
 }
 
+void add_experts(const Hyperparameters& hyper, Json& out) {
+  out["num_local_experts"] = hyper.experts;
+  if (hyper.experts == 0) return;
+  out["num_experts_per_tok"] = hyper.experts_used;
+  out["intermediate_size"] = hyper.expert_ffn;
+}
+
+// The kinds of layers as published models spell them.
+void add_hybrid(const Hyperparameters& hyper, const WeightFacts& facts, Json& out) {
+  Json types = Json::array();
+  for (const LayerKind kind : hyper.kinds)
+    types.push_back(kind == LayerKind::kMamba ? "mamba" : "attention");
+  out["layer_types"] = std::move(types);
+  out["position_embedding_type"] = hyper.use_rope ? "rope" : "nope";
+  const models::MambaParameters& mamba = hyper.mamba;
+  if (mamba.heads == 0) return;
+  out["mamba_n_heads"] = mamba.heads;
+  out["mamba_d_head"] = mamba.head_dim;
+  out["mamba_n_groups"] = mamba.groups;
+  out["mamba_d_state"] = mamba.state_size;
+  out["mamba_d_conv"] = mamba.taps + 1;
+  out["mamba_expand"] = mamba.inner() / hyper.hidden;
+  out["mamba_conv_bias"] = facts.conv_bias;
+  out["mamba_proj_bias"] = facts.mamba_bias;
+}
+
 void add_granite(const Hyperparameters& hyper, Json& out) {
   out["embedding_multiplier"] = plain(hyper.embedding_scale);
   out["residual_multiplier"] = plain(hyper.residual_scale);
@@ -132,8 +158,8 @@ bool gives(RopeParameters rope, const std::vector<float>& divisors) {
 
 Json make_config(const models::ArchSpec& spec, const Hyperparameters& hyper,
                  const WeightFacts& facts, const text::VocabularySpec* vocabulary) {
-  const std::string_view type = spec.config_names.front();
-  Json out = {{"architectures", Json::array({hf_class(spec)})}, {"model_type", type}};
+  const std::string_view type = model_type(spec, hyper);
+  Json out = {{"architectures", Json::array({hf_class(type)})}, {"model_type", type}};
   add_sizes(hyper, out);
   add_rope(hyper.rope, out);
   out["hidden_act"] = spec.activation == models::Activation::kSilu ? "silu" : "gelu_pytorch_tanh";
@@ -142,7 +168,12 @@ Json make_config(const models::ArchSpec& spec, const Hyperparameters& hyper,
   if (facts.mlp_bias) out["mlp_bias"] = true;
   if (type == "mistral") out["sliding_window"] = nullptr;
   if (type == "phi3") add_phi3(hyper, out);
-  if (type == "granite") add_granite(hyper, out);
+  if (type.starts_with("granite")) add_granite(hyper, out);
+  if (type.starts_with("granitemoe")) add_experts(hyper, out);
+  if (type == "granitemoeshared" || type == "granitemoehybrid")
+    out["shared_intermediate_size"] =
+        hyper.shared_expert || hyper.experts == 0 ? Json(hyper.ffn) : Json(0);
+  if (type == "granitemoehybrid") add_hybrid(hyper, facts, out);
   if (type.find("gemma") != std::string_view::npos) add_gemma(type, hyper, out);
   if (vocabulary != nullptr) add_token_ids(*vocabulary, out);
   out["torch_dtype"] = dtype_word(facts.dtype);

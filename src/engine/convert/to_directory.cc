@@ -58,22 +58,28 @@ class NewDirectory {
 // The model_type to write: what it was before it became GGUF, if the file says so and means it.
 Result<const models::ArchSpec*> target_of(const formats::GgufFile& file, const SourceModel& model) {
   LAI_TRY(const auto type, file.string(kKeyModelType));
-  const models::ArchSpec* spec = type ? models::find_architecture(*type, false) : model.spec;
-  if (spec == nullptr || gguf_architecture(*spec) != model.spec->name)
+  if (!type) return model.spec;
+  const models::ArchSpec* spec = models::find_architecture(*type, false);
+  if (spec == nullptr ||
+      models::find_architecture(gguf_architecture(*spec, model.hyper), true) != model.spec)
     return unsupported(file.name() + ": " + std::string(kKeyModelType) + " '" + *type +
                        "' is no model of architecture " + std::string(model.spec->name));
   return spec;
 }
 
 WeightFacts facts_of(const SourceModel& model, std::span<const PlannedTensor> tensors) {
-  const models::LayerWeights& layer = model.weights.layers.front();
   WeightFacts facts;
   facts.tied = model.weights.head.data == model.weights.embedding.data;
-  facts.attention_bias =
-      !layer.output_bias.empty() || (model.spec->name != "qwen2" && !layer.query_bias.empty());
-  facts.mlp_bias = !layer.gate_bias.empty();
-  for (const PlannedTensor& tensor : tensors)
-    if (tensor.source->shape.rank == 2) facts.dtype = tensor.dtype;
+  for (const PlannedTensor& tensor : tensors) {
+    const auto is = [&](std::string_view ending) { return tensor.name.ends_with(ending); };
+    if (is("self_attn.o_proj.bias") || (model.spec->name != "qwen2" && is("q_proj.bias")))
+      facts.attention_bias = true;
+    if (is("gate_proj.bias")) facts.mlp_bias = true;
+    if (is("mamba.conv1d.bias")) facts.conv_bias = true;
+    if (is("mamba.in_proj.bias")) facts.mamba_bias = true;
+    if (tensor.shape.rank == 2 && tensor.sources.front().shape.rank == 2)
+      facts.dtype = tensor.dtype;
+  }
   return facts;
 }
 
@@ -81,7 +87,7 @@ Status write_weights(std::span<const PlannedTensor> tensors, const ConvertOption
                      const fs::path& directory) {
   std::vector<formats::SafetensorsEntry> entries;
   for (const PlannedTensor& tensor : tensors)
-    entries.push_back({tensor.name, tensor.dtype, tensor.source->shape});
+    entries.push_back({tensor.name, tensor.dtype, tensor.shape});
   LAI_TRY(
       formats::SafetensorsWriter writer,
       formats::SafetensorsWriter::create(directory, std::move(entries), options.shard_bytes_max));

@@ -17,7 +17,8 @@ using formats::GgufHeader;
 // general.file_type: the type of most matrices.
 uint32_t file_type(std::span<const PlannedTensor> tensors) {
   std::map<DType, uint64_t> bytes;
-  for (const PlannedTensor& tensor : tensors) bytes[tensor.dtype] += tensor.source->bytes;
+  for (const PlannedTensor& tensor : tensors)
+    bytes[tensor.dtype] += dtype_bytes(tensor.dtype, tensor.shape.elements()).value_or(0);
   const auto most = std::max_element(
       bytes.begin(), bytes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   if (most->first == DType::kF16) return 1;
@@ -102,7 +103,7 @@ Result<ConvertReport> convert_to_gguf(const formats::Checkpoint& checkpoint,
                                       const ConvertOptions& options) {
   const formats::SafetensorsModel& source = *checkpoint.safetensors();
   LAI_TRY(const SourceModel model, read_source(checkpoint));
-  const std::string_view architecture = gguf_architecture(*model.spec);
+  const std::string_view architecture = gguf_architecture(*model.spec, model.hyper);
   const models::ArchSpec* reader = models::find_architecture(architecture, true);
   const bool tied = model.hyper.tied || model.weights.head.data == model.weights.embedding.data;
   LAI_TRY(const std::vector<PlannedTensor> tensors,
@@ -126,7 +127,7 @@ Result<ConvertReport> convert_to_gguf(const formats::Checkpoint& checkpoint,
   for (const Divisors& tensor : divisors)
     header.tensor(tensor.name, DType::kF32, make_shape({tensor.values.size()}));
   for (const PlannedTensor& tensor : tensors)
-    header.tensor(tensor.name, tensor.dtype, tensor.source->shape);
+    header.tensor(tensor.name, tensor.dtype, tensor.shape);
 
   LAI_TRY(formats::GgufWriter writer, formats::GgufWriter::create(out, header));
   for (const Divisors& tensor : divisors)
