@@ -254,8 +254,14 @@ def test_quantize_takes_experts_and_mamba2_layers(tmp_path):
 
 
 def test_other_refusals(tmp_path, smollm2, minilm):
-    done = run_localai("convert", minilm, tmp_path / "x.gguf", check=False)
-    assert done.returncode != 0 and b"can be converted" in done.stderr
+    for item in minilm.iterdir():
+        (tmp_path / item.name).symlink_to(item)
+    (tmp_path / "tokenizer.json").unlink()
+    tokenizer = json.loads((minilm / "tokenizer.json").read_text())
+    tokenizer["normalizer"]["clean_text"] = False
+    (tmp_path / "tokenizer.json").write_text(json.dumps(tokenizer))
+    done = run_localai("convert", tmp_path, tmp_path / "x.gguf", check=False)
+    assert done.returncode != 0 and b"GGUF has no key for the tokenizer's normalizer" in done.stderr
     done = run_localai("convert", smollm2, tmp_path, check=False)
     assert done.returncode != 0 and b"exists already" in done.stderr
-    assert not list(tmp_path.iterdir())
+    assert not (tmp_path / "x.gguf").exists()

@@ -85,7 +85,6 @@ void add_sizes(const Hyperparameters& hyper, Keys& keys) {
   keys.add("attention.head_count", hyper.heads);
   keys.add("attention.key_length", hyper.head_dim);
   keys.add("attention.value_length", hyper.head_dim);
-  keys.add("attention.layer_norm_rms_epsilon", hyper.norm_eps);
 }
 
 void add_rope(const RopeParameters& rope, Keys& keys, formats::GgufHeader& header) {
@@ -247,7 +246,13 @@ void add_hyperparameters(const models::ArchSpec& spec, const Hyperparameters& hy
   if (type != architecture) header.add(kKeyModelType, type);
   Keys keys(architecture, header);
   add_sizes(hyper, keys);
+  keys.add(spec.eps_key.gguf, hyper.norm_eps);
   add_kv_heads(hyper, keys);
+  if (spec.encoder) {
+    keys.add("attention.causal", false);
+    header.add("tokenizer.ggml.token_type_count", hyper.token_types);
+    return;
+  }
   add_rope(hyper.rope, keys, header);
   if (architecture == "gemma2") {
     add_softcaps(hyper, keys);

@@ -42,6 +42,19 @@ void add_sizes(const Hyperparameters& hyper, Json& out) {
   out["rms_norm_eps"] = plain(hyper.norm_eps);
 }
 
+Json encoder_config(const models::ArchSpec& spec, const Hyperparameters& hyper) {
+  return {{"vocab_size", hyper.vocab},
+          {"hidden_size", hyper.hidden},
+          {"intermediate_size", hyper.ffn},
+          {"num_hidden_layers", hyper.layers},
+          {"num_attention_heads", hyper.heads},
+          {"max_position_embeddings", hyper.context},
+          {"type_vocab_size", hyper.token_types},
+          {std::string(spec.eps_key.config), plain(hyper.norm_eps)},
+          {"hidden_act", "gelu"},
+          {"position_embedding_type", "absolute"}};
+}
+
 void add_rope(const RopeParameters& rope, Json& out) {
   out["rope_theta"] = plain(rope.base);
   if (rope.scaling == RopeScaling::kLinear)
@@ -160,6 +173,12 @@ Json make_config(const models::ArchSpec& spec, const Hyperparameters& hyper,
                  const WeightFacts& facts, const text::VocabularySpec* vocabulary) {
   const std::string_view type = model_type(spec, hyper);
   Json out = {{"architectures", Json::array({hf_class(type)})}, {"model_type", type}};
+  if (spec.encoder) {
+    out.update(encoder_config(spec, hyper));
+    if (vocabulary != nullptr && vocabulary->pad) out["pad_token_id"] = *vocabulary->pad;
+    out["torch_dtype"] = dtype_word(facts.dtype);
+    return out;
+  }
   add_sizes(hyper, out);
   add_rope(hyper.rope, out);
   out["hidden_act"] = spec.activation == models::Activation::kSilu ? "silu" : "gelu_pytorch_tanh";

@@ -7,6 +7,7 @@
 #include "engine/convert/gguf_metadata.h"
 #include "engine/convert/hf_config.h"
 #include "engine/convert/hf_tokenizer.h"
+#include "engine/convert/sentence_files.h"
 #include "engine/convert/source_model.h"
 #include "engine/gguf_vocabulary.h"
 #include "formats/safetensors_writer.h"
@@ -113,7 +114,16 @@ Status write_text(const formats::GgufFile& file, const text::VocabularySpec& spe
   LAI_TRY_STATUS(out.write("tokenizer.json", tokenizer));
   const Json config = make_tokenizer_config(spec, chat_template.value_or(""), context);
   LAI_TRY_STATUS(out.write("tokenizer_config.json", dump_json(config, 2) + "\n"));
+  if (spec.kind == text::TokenizerKind::kWordPiece) return Ok{};  // an encoder's
   return out.write("generation_config.json", dump_json(make_generation_config(spec), 2) + "\n");
+}
+
+// How an encoder's rows become a vector, and how long a text may be.
+Status write_use(const formats::Checkpoint& source, const SourceModel& model,
+                 const fs::path& directory) {
+  LAI_TRY(const models::Pooling pooling, models::read_pooling(source));
+  LAI_TRY(const uint32_t longest, models::read_tokens_max(source, model.hyper.context));
+  return write_sentence_files(directory, model.hyper, pooling, longest);
 }
 
 // Opens what was written, as a load would, and compares it with what it was made from.
@@ -152,6 +162,7 @@ Result<ConvertReport> convert_to_directory(const formats::Checkpoint& checkpoint
   const Json config =
       make_config(*target, hyper, facts_of(model, tensors), vocabulary ? &*vocabulary : nullptr);
   LAI_TRY_STATUS(directory.write("config.json", dump_json(config, 2) + "\n"));
+  if (model.spec->encoder) LAI_TRY_STATUS(write_use(checkpoint, model, directory.path()));
   if (vocabulary) LAI_TRY_STATUS(write_text(file, *vocabulary, hyper.context, directory));
   LAI_TRY_STATUS(write_weights(tensors, options, directory.path()));
   LAI_TRY_STATUS(check_written(directory.path(), model, hyper.rope, file.name()));
