@@ -37,11 +37,12 @@ def test_domains_answer_as_the_quantized_file(name, tmp_path):
     domains = {"whole": domain(tmp_path / "model", backend_type="safetensors")}
     reports = {}
     for kind in TYPES:
-        (tmp_path / kind).mkdir()  # a model of its own: domains over one path share its weights
+        directory = tmp_path / f"loaded-{kind}"  # a model of its own: domains over one path share its weights
+        directory.mkdir()
         for item in (tmp_path / "model").iterdir():
-            (tmp_path / kind / item.name).symlink_to(item)
+            (directory / item.name).symlink_to(item)
         reports[kind] = run_json("quantize", tmp_path / "model", tmp_path / f"{kind}.gguf", "--type", kind, "--json")
-        domains[f"loaded-{kind}"] = domain(tmp_path / kind, backend_type="safetensors", quantize=kind)
+        domains[f"loaded-{kind}"] = domain(directory, backend_type="safetensors", quantize=kind)
         domains[f"file-{kind}"] = domain(tmp_path / f"{kind}.gguf")
     with serving(tmp_path, domains, "whole") as server:
         def answer(model):
@@ -56,7 +57,7 @@ def test_domains_answer_as_the_quantized_file(name, tmp_path):
         entries = {entry["id"]: entry for entry in server.loaded()["data"]}
     for kind in TYPES:
         tensors = gguf.GGUFReader(tmp_path / f"{kind}.gguf").tensors
-        entry = entries[kind]
+        entry = entries[f"loaded-{kind}"]
         assert entry["memory"]["weights_private_bytes"] == sum(tensor.n_bytes for tensor in tensors)
         assert entry["memory"]["weights_mapped_bytes"] == 0
         assert sum(entry["memory"].values()) <= entry["bytes"] == entry["predicted_bytes"]

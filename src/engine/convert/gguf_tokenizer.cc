@@ -104,13 +104,20 @@ void add_tokens(const VocabularySpec& spec, size_t count, GgufHeader& header) {
   header.add("tokenizer.ggml.token_type", types);
 }
 
+// Where no tokenizer file names it, the first of what ends an answer: for a missing key, readers
+// take an id that may be any token's.
+std::optional<TokenId> eos_of(const VocabularySpec& spec) {
+  if (spec.eos || spec.end_of_generation.empty()) return spec.eos;
+  return spec.end_of_generation.front();
+}
+
 // Ends of an answer beside eos: readers know many by their text, two more by a key.
 void add_ends(const VocabularySpec& spec, size_t count, GgufHeader& header) {
   std::vector<std::string_view> keys = {"tokenizer.ggml.eom_token_id",
                                         "tokenizer.ggml.eot_token_id"};
   for (const TokenId end : spec.end_of_generation) {
     const auto id = static_cast<size_t>(end);
-    if (end == spec.eos || id >= count || text_ends_generation(spec.tokens[id])) continue;
+    if (end == eos_of(spec) || id >= count || text_ends_generation(spec.tokens[id])) continue;
     if (keys.empty()) {
       log::warn("token {} ('{}') also ends an answer; GGUF has no key left to say so", id,
                 spec.tokens[id]);
@@ -134,7 +141,7 @@ void add_special_ids(const VocabularySpec& spec, size_t count, GgufHeader& heade
     add("tokenizer.ggml.mask_token_id", mask_token(spec));
     return;
   }
-  add("tokenizer.ggml.eos_token_id", spec.eos);
+  add("tokenizer.ggml.eos_token_id", eos_of(spec));
   add_ends(spec, count, header);
   header.add("tokenizer.ggml.add_bos_token", spec.add_bos);
   header.add("tokenizer.ggml.add_eos_token", spec.add_eos);
