@@ -136,6 +136,18 @@ Status read_special_tokens(const std::filesystem::path& directory, const Json& c
   return Ok{};
 }
 
+// sentence-transformers lowers the case of a text before its tokenizer where do_lower_case says so.
+Status read_lower_case(const std::filesystem::path& directory, VocabularySpec& spec) {
+  using text::NormalizerStep;
+  LAI_TRY(const Json config, read_json(directory / "sentence_bert_config.json"));
+  const auto found = config.find("do_lower_case");
+  if (found == config.end() || *found != true) return Ok{};
+  for (const NormalizerStep& step : spec.normalizer)
+    if (step.kind == NormalizerStep::Kind::kLowercase) return Ok{};
+  spec.normalizer.insert(spec.normalizer.begin(), {NormalizerStep::Kind::kLowercase});
+  return Ok{};
+}
+
 }  // namespace
 
 Result<DirectoryVocabulary> read_directory_vocabulary(const std::filesystem::path& directory) {
@@ -143,6 +155,7 @@ Result<DirectoryVocabulary> read_directory_vocabulary(const std::filesystem::pat
   LAI_TRY(out.spec, read_spec(directory));
   LAI_TRY(const Json config, read_json(directory / "tokenizer_config.json"));
   LAI_TRY_STATUS(read_special_tokens(directory, config, out));
+  LAI_TRY_STATUS(read_lower_case(directory, out.spec));
   LAI_TRY(out.chat_template, read_template(directory, config));
   return out;
 }

@@ -106,6 +106,10 @@ bool has_ffn_part(Need need, const Hyperparameters& hyper) {
   return need != Need::kIfSharedExpert || (hyper.experts != 0 && hyper.shared_expert);
 }
 
+bool has_tensor(LayerSet layers, LayerKind kind) {
+  return layers == LayerSet::kAll || (layers == LayerSet::kMamba) == (kind == LayerKind::kMamba);
+}
+
 uint64_t dim_size(Dim dim, const Hyperparameters& hyper) {
   switch (dim) {
     case Dim::kVocab:

@@ -124,6 +124,7 @@ bool has_ffn_part(Need need, const Hyperparameters& hyper);
 
 // Which layers have the tensor.
 enum class LayerSet : uint8_t { kAll, kAttention, kMamba };
+bool has_tensor(LayerSet layers, LayerKind kind);
 
 // A tensor that holds several of the list's one after the other, as rows: used in place, each of
 // them as a view of its rows.
@@ -146,8 +147,13 @@ struct TensorRow {
   LayerSet layers = LayerSet::kAll;
   bool per_expert = false;  // [experts, rows, cols]
   bool exact = false;       // f32 activations with any precision
-  // A vector stored as [rows, cols], where dimensions of 1 may be left out.
+  // A vector stored as [rows, cols], where dimensions of 1 may be left out, or as one dimension.
   bool matrix_shape = false;
+};
+
+// What names in safetensors used to end with, and what they end with now.
+struct OldEnding {
+  std::string_view then, now;
 };
 
 struct ArchSpec {
@@ -163,8 +169,9 @@ struct ArchSpec {
   double default_rope_base = 10000.0;  // likewise
   Key eps_key = {"attention.layer_norm_rms_epsilon", "rms_norm_eps"};
   std::string_view optional_prefix = "";  // that safetensors may put before every name
-  bool encoder = false;                   // of another graph: encoder.h
-  bool mamba_layers = false;              // some layers are not attention: see `kinds`
+  std::span<const OldEnding> old_endings = {};
+  bool encoder = false;       // of another graph: encoder.h
+  bool mamba_layers = false;  // some layers are not attention: see `kinds`
   // What only this architecture has, after the common part was read. Null: nothing.
   Status (*read)(const Metadata& metadata, Hyperparameters& hyper) = nullptr;
   // Brings private vectors that the formats store differently into one form. Null: nothing.

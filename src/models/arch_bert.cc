@@ -60,6 +60,10 @@ constexpr TensorRow kTensors[] = {
            &LayerWeights::ffn_post_norm_bias),
 };
 
+// What the original TensorFlow checkpoints, and those converted from them, call them.
+constexpr OldEnding kOldEndings[] = {{".LayerNorm.gamma", ".LayerNorm.weight"},
+                                     {".LayerNorm.beta", ".LayerNorm.bias"}};
+
 // Only the plain form: a decoder-like BERT or relative positions would need another graph.
 Status check_variant(const Metadata& metadata) {
   constexpr Key kCausal{"attention.causal", "is_decoder"};
@@ -100,6 +104,7 @@ const ArchSpec kBert = {
     .default_eps = 1e-12,
     .eps_key = {"attention.layer_norm_epsilon", "layer_norm_eps"},
     .optional_prefix = "bert.",
+    .old_endings = kOldEndings,
     .encoder = true,
     .read = read,
 };

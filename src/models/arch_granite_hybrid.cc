@@ -16,10 +16,14 @@ constexpr std::string_view kConfigNames[] = {"granitemoehybrid"};
 
 constexpr TensorRow in_attention(TensorRow row) { return rows::only_in(LayerSet::kAttention, row); }
 constexpr TensorRow in_mamba(TensorRow row) { return rows::only_in(LayerSet::kMamba, row); }
+constexpr TensorRow mamba_bias(std::string_view gguf, std::string_view hf,
+                               Vector LayerWeights::*slot, Dim rows, Need need = Need::kAlways) {
+  return in_mamba({gguf, hf, slot, rows, Dim::kOne, need});
+}
+// GGUF holds [rows, cols].
 constexpr TensorRow mamba_vector(std::string_view gguf, std::string_view hf,
-                                 Vector LayerWeights::*slot, Dim rows, Dim cols = Dim::kOne,
-                                 Need need = Need::kAlways) {
-  TensorRow row = in_mamba({gguf, hf, slot, rows, cols, need});
+                                 Vector LayerWeights::*slot, Dim rows, Dim cols = Dim::kOne) {
+  TensorRow row = in_mamba({gguf, hf, slot, rows, cols});
   row.matrix_shape = true;
   return row;
 }
@@ -41,25 +45,22 @@ constexpr TensorRow kTensors[] = {
               &LayerWeights::mamba_in, Dim::kMambaProjection}),
     in_mamba({"blk.{}.ssm_out.weight", "model.layers.{}.mamba.out_proj.weight",
               &LayerWeights::mamba_out, Dim::kHidden, Dim::kMambaInner}),
-    mamba_vector("blk.{}.ssm_in.bias", "model.layers.{}.mamba.in_proj.bias",
-                 &LayerWeights::mamba_in_bias, Dim::kMambaProjection, Dim::kOne,
-                 Need::kIfMambaBias),
-    mamba_vector("blk.{}.ssm_out.bias", "model.layers.{}.mamba.out_proj.bias",
-                 &LayerWeights::output_bias, Dim::kHidden, Dim::kOne, Need::kIfMambaBias),
+    mamba_bias("blk.{}.ssm_in.bias", "model.layers.{}.mamba.in_proj.bias",
+               &LayerWeights::mamba_in_bias, Dim::kMambaProjection, Need::kIfMambaBias),
+    mamba_bias("blk.{}.ssm_out.bias", "model.layers.{}.mamba.out_proj.bias",
+               &LayerWeights::output_bias, Dim::kHidden, Need::kIfMambaBias),
     mamba_vector("blk.{}.ssm_conv1d.weight", "model.layers.{}.mamba.conv1d.weight",
                  &LayerWeights::conv, Dim::kMambaChannels, Dim::kMambaTapsAndOne),
-    mamba_vector("blk.{}.ssm_conv1d.bias", "model.layers.{}.mamba.conv1d.bias",
-                 &LayerWeights::conv_bias, Dim::kMambaChannels, Dim::kOne, Need::kIfConvBias),
-    mamba_vector("blk.{}.ssm_dt.bias", "model.layers.{}.mamba.dt_bias", &LayerWeights::dt_bias,
-                 Dim::kMambaHeads),
+    mamba_bias("blk.{}.ssm_conv1d.bias", "model.layers.{}.mamba.conv1d.bias",
+               &LayerWeights::conv_bias, Dim::kMambaChannels, Need::kIfConvBias),
+    mamba_bias("blk.{}.ssm_dt.bias", "model.layers.{}.mamba.dt_bias", &LayerWeights::dt_bias,
+               Dim::kMambaHeads),
     mamba_vector("blk.{}.ssm_a", "model.layers.{}.mamba.A_log", &LayerWeights::mamba_a,
                  Dim::kMambaHeads),
     mamba_vector("blk.{}.ssm_d", "model.layers.{}.mamba.D", &LayerWeights::mamba_d,
                  Dim::kMambaHeads),
-    mamba_vector("blk.{}.ssm_norm.weight", "", &LayerWeights::mamba_norm, Dim::kMambaGroups,
-                 Dim::kMambaGroupWidth),
-    mamba_vector("", "model.layers.{}.mamba.norm.weight", &LayerWeights::mamba_norm,
-                 Dim::kMambaInner),
+    mamba_vector("blk.{}.ssm_norm.weight", "model.layers.{}.mamba.norm.weight",
+                 &LayerWeights::mamba_norm, Dim::kMambaGroups, Dim::kMambaGroupWidth),
     rows::kFfnNorm,
     rows::kDenseGate,
     rows::kDenseUp,

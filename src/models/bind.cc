@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "models/f8_scales.h"
+#include "models/tensor_names.h"
 #include "tensor/blocks.h"
 
 namespace localai::models {
@@ -37,11 +38,8 @@ class Binder {
         kernels_(kernels),
         precision_(precision),
         hyper_(hyper),
-        gguf_(checkpoint.gguf() != nullptr) {
-    const std::string prefix(spec.optional_prefix);
-    if (!gguf_ && checkpoint.find(prefix + std::string(spec.tensors.front().hf)) != nullptr)
-      prefix_ = prefix;
-  }
+        gguf_(checkpoint.gguf() != nullptr),
+        names_(spec, checkpoint) {}
 
   Result<Weights> bind() {
     weights_.layers.resize(hyper_.layers);
@@ -72,19 +70,6 @@ class Binder {
         if (!(divisor > 0.f && std::isfinite(divisor)))
           return fail(std::to_string(divisor) + " is not positive");
     return Ok{};
-  }
-
-  static bool has_tensor(LayerSet set, LayerKind kind) {
-    return set == LayerSet::kAll || (set == LayerSet::kMamba) == (kind == LayerKind::kMamba);
-  }
-
-  template <class Named>  // TensorRow or FusedTensor
-  [[nodiscard]] std::string tensor_name(const Named& row, uint32_t layer) const {
-    std::string name(gguf_ ? row.gguf : row.hf);
-    if (!name.empty()) name.insert(0, prefix_);
-    if (const size_t at = name.find("{}"); at != std::string::npos)
-      name.replace(at, 2, std::to_string(layer));
-    return name;
   }
 
   // Is the tensor to be used at all, and if so, may it be absent?
@@ -148,8 +133,8 @@ class Binder {
   }
 
   Status bind_row(const TensorRow& row, uint32_t layer) {
-    std::string name = tensor_name(row, layer);
-    const std::string fused = row.fused == nullptr ? "" : tensor_name(*row.fused, layer);
+    std::string name = names_.of(row, layer);
+    const std::string fused = row.fused == nullptr ? "" : names_.of(*row.fused, layer);
     if (name.empty() && fused.empty()) return Ok{};
     seen_.insert({name, fused});
     const auto [use, may_miss] = wanted(row.need);
@@ -224,7 +209,8 @@ class Binder {
     if (!row.matrix_shape) {
       LAI_TRY_STATUS(check_shape(name, view, make_shape({dim_size(row.rows, hyper_)})));
     } else if (const Shape expected = matrix_shape(row, dim_size(row.rows, hyper_));
-               squeezed(view.shape) != squeezed(expected)) {
+               squeezed(view.shape) != squeezed(expected) &&
+               view.shape != make_shape({expected.elements()})) {
       LAI_TRY_STATUS(check_shape(name, view, expected));
     }
     if (view.dtype != DType::kF32 && view.dtype != DType::kF16 && view.dtype != DType::kBF16)
@@ -268,7 +254,7 @@ class Binder {
   const Precision precision_;
   const Hyperparameters& hyper_;
   const bool gguf_;
-  std::string prefix_;  // before every name
+  const TensorNames names_;
   Weights weights_;
   std::unordered_set<std::string> seen_;
 };

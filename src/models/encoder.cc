@@ -58,6 +58,8 @@ Result<std::unique_ptr<Encoder>> Encoder::load(
   LAI_TRY(const Pooling pooling, read_pooling(*checkpoint));
   LAI_TRY(OpenedModel opened, open_model(std::move(checkpoint), options, true));
   LAI_TRY_STATUS(prepare_weights(options, opened), opened.checkpoint->path().string());
+  LAI_TRY(opened.info.context_length,
+          read_tokens_max(*opened.checkpoint, opened.info.context_length));
   return std::make_unique<Encoder>(std::move(opened), pooling);
 }
 

@@ -58,10 +58,12 @@ class EncoderTest : public ::testing::Test {
     LAI_TRY_STATUS(model.write_safetensors(directory_.path()));
     return load(directory_.path());
   }
-  void write_pooling(const std::string& config) const {
-    std::filesystem::create_directories(directory_.path() / "1_Pooling");
-    std::ofstream(directory_.path() / "1_Pooling" / "config.json") << config;
+  void write(const std::string& name, const std::string& text) const {
+    const auto path = directory_.path() / name;
+    std::filesystem::create_directories(path.parent_path());
+    std::ofstream(path) << text;
   }
+  void write_pooling(const std::string& config) const { write("1_Pooling/config.json", config); }
 
   testing::TemporaryDirectory directory_;
 };
@@ -124,6 +126,69 @@ TEST_F(EncoderTest, ReadsNamesWithAPrefixAndIgnoresThePooler) {
   const auto prefixed = load_directory(model);
   ASSERT_TRUE(prefixed.ok()) << prefixed.error().message;
   EXPECT_TRUE(embed(**prefixed, {kTokens}) == embed(**plain, {kTokens}));
+}
+
+TEST_F(EncoderTest, ReadsTheOldNamesOfLayerNorm) {
+  TinyModel model = make_bert(tiny_bert());
+  const auto now = load_directory(model);
+  ASSERT_TRUE(now.ok()) << now.error().message;
+  const std::vector<float> expected = embed(**now, {kTokens});
+  const auto rename = [](TinyTensor& t, const std::string& from, const std::string& to) {
+    if (t.name.ends_with(from)) t.name.replace(t.name.size() - from.size(), from.size(), to);
+  };
+  for (TinyTensor& t : model.tensors()) {
+    rename(t, "LayerNorm.weight", "LayerNorm.gamma");
+    rename(t, "LayerNorm.bias", "LayerNorm.beta");
+    t.name = "bert." + t.name;
+  }
+  const auto then = load_directory(model);
+  ASSERT_TRUE(then.ok()) << then.error().message;
+  EXPECT_TRUE(embed(**then, {kTokens}) == expected);
+}
+
+TEST_F(EncoderTest, ObeysTheModulesOfSentenceTransformers) {
+  const TinyModel model = make_bert(tiny_bert());
+  const auto message = [&] { return load_directory(model).error().message; };
+  const auto modules = [&](const std::string& rest) {
+    write("modules.json", R"([{"idx": 0, "path": "", "type": "sentence_transformers.models.)"
+                          R"(Transformer"})" +
+                              rest + "]");
+  };
+  write("pool/config.json", R"({"pooling_mode_cls_token": true})");
+  modules(R"(, {"path": "pool", "type": "sentence_transformers.models.Pooling"},
+             {"path": "n", "type": "sentence_transformers.models.Normalize"})");
+  const auto loaded = load_directory(model);
+  ASSERT_TRUE(loaded.ok()) << loaded.error().message;
+  EXPECT_EQ((*loaded)->pooling(), Pooling::kFirstToken);
+  modules(R"(, {"path": "pool", "type": "x.Pooling"}, {"path": "2", "type": "x.Dense"})");
+  EXPECT_THAT(message(), EndsWith("modules.json: module 'Dense' is not supported (Transformer, "
+                                  "Pooling and Normalize are)"));
+  modules("");
+  EXPECT_THAT(message(), EndsWith("modules.json: has no Pooling module"));
+  for (const char* outside : {"../pool", "/etc"}) {
+    modules(R"(, {"type": "x.Pooling", "path": ")" + std::string(outside) + "\"}");
+    EXPECT_THAT(message(), EndsWith("' is not a folder beside it"));
+  }
+  for (const char* nonsense : {"{}", "[1]", "[{\"type\": 1}]", "["}) {
+    write("modules.json", nonsense);
+    EXPECT_FALSE(load_directory(model).ok()) << nonsense;
+  }
+}
+
+TEST_F(EncoderTest, TakesTextsAsLongAsSentenceTransformersDoes) {
+  const TinyModel model = make_bert(tiny_bert());
+  const auto longest = [&](const std::string& config) -> uint32_t {
+    write("sentence_bert_config.json", config);
+    const auto loaded = load_directory(model);
+    return loaded.ok() ? (*loaded)->info().context_length : 0;
+  };
+  EXPECT_EQ(longest(R"({"max_seq_length": 5, "do_lower_case": false})"), 5u);
+  EXPECT_EQ(longest(R"({"max_seq_length": 512})"), 16u);
+  EXPECT_EQ(longest(R"({"max_seq_length": null})"), 16u);
+  EXPECT_EQ(longest("{}"), 16u);
+  for (const char* nonsense : {R"({"max_seq_length": 0})", R"({"max_seq_length": -1})",
+                               R"({"max_seq_length": "5"})", R"({"max_seq_length": 5.5})"})
+    EXPECT_EQ(longest(nonsense), 0u) << nonsense;
 }
 
 TEST_F(EncoderTest, TakesThePoolingOfItsFiles) {

@@ -5,6 +5,7 @@
 
 #include "kernels/packed.h"
 #include "models/bind.h"
+#include "models/tensor_names.h"
 #include "tensor/convert.h"
 
 namespace localai::models {
@@ -20,10 +21,7 @@ struct Target {
 };
 
 std::string gguf_name(const TensorRow& row, bool fused, uint32_t layer) {
-  std::string name(fused && !row.fused->gguf.empty() ? row.fused->gguf : row.gguf);
-  if (const size_t at = name.find("{}"); at != std::string::npos)
-    name.replace(at, 2, std::to_string(layer));
-  return name;
+  return layer_tensor_name(fused && !row.fused->gguf.empty() ? row.fused->gguf : row.gguf, layer);
 }
 
 bool is_tied(const Weights& weights) { return weights.head.data == weights.embedding.data; }

@@ -4,8 +4,10 @@ the last hidden states over the tokens, then length 1. The same weights as GGUF,
 import base64
 import json
 
+import gguf
 import numpy as np
 import pytest
+import safetensors.torch
 import tokenizers
 import torch
 import transformers
@@ -77,9 +79,91 @@ def test_as_gguf(minilm, reference, tmp_path):
     compare(embed(tmp_path / "minilm.gguf", *TEXTS), expected, "all-MiniLM-L6-v2 as f16 GGUF")
 
 
-def test_first_token_pooling(minilm, reference, tmp_path):
+def test_converted_there_and_back(minilm, reference, tmp_path):
+    """The same bits of every vector; transformers reads what comes back."""
+    run_localai("convert", minilm, tmp_path / "minilm.gguf")
+    run_localai("convert", tmp_path / "minilm.gguf", tmp_path / "back")
+    expected = embed(minilm, *TEXTS)
+    assert embed(tmp_path / "minilm.gguf", *TEXTS).tobytes() == expected.tobytes()
+    assert embed(tmp_path / "back", *TEXTS).tobytes() == expected.tobytes()
+    before, after = (safetensors.torch.load_file(path / "model.safetensors") for path in [minilm, tmp_path / "back"])
+    assert before.keys() - after.keys() == {
+        "embeddings.position_ids", "pooler.dense.bias", "pooler.dense.weight"}, "what no vector needs"
+    assert all(torch.equal(before[name], tensor) for name, tensor in after.items())
+
+    model, tokenizer = reference
+    again = transformers.AutoTokenizer.from_pretrained(tmp_path / "back")
+    for text in [*TEXTS, "[MASK] ##ing unaffable [UNK]", "\u2581word ##"]:
+        assert again(text).input_ids == tokenizer.encode(text).ids, text
+    assert (again.cls_token, again.sep_token, again.mask_token, again.pad_token) == ("[CLS]", "[SEP]", "[MASK]", "[PAD]")
+    back = transformers.BertModel.from_pretrained(tmp_path / "back", add_pooling_layer=False, attn_implementation="eager")
+    ids = torch.tensor([tokenizer.encode(TEXTS[2]).ids])
+    with torch.inference_mode():
+        assert torch.equal(back.eval()(ids).last_hidden_state, model(ids).last_hidden_state)
+
+
+def test_what_convert_writes_is_the_converters_layout(minilm, reference, tmp_path):
+    run_localai("convert", minilm, tmp_path / "ours.gguf", "--type", "f16")
+    write_bert_gguf(reference[0], minilm, tmp_path / "theirs.gguf", pooling="mean")
+    ours, theirs = (gguf.GGUFReader(tmp_path / name) for name in ["ours.gguf", "theirs.gguf"])
+    for key, field in theirs.fields.items():
+        if key == "GGUF.tensor_count" or not key.startswith("GGUF."):
+            assert ours.fields[key].contents() == field.contents(), key
+    by_name = {tensor.name: tensor for tensor in ours.tensors}
+    assert by_name.keys() == {tensor.name for tensor in theirs.tensors}
+    for tensor in theirs.tensors:
+        own = by_name[tensor.name]
+        assert (own.tensor_type, own.shape.tolist()) == (tensor.tensor_type, tensor.shape.tolist()), tensor.name
+        assert np.array_equal(own.data, tensor.data), tensor.name
+
+
+def linked(minilm, directory):
     for item in minilm.iterdir():
-        (tmp_path / item.name).symlink_to(item)
+        (directory / item.name).symlink_to(item)
+
+
+def test_what_sentence_transformers_knows_survives(minilm, tmp_path):
+    (tmp_path / "in").mkdir()
+    linked(minilm, tmp_path / "in")
+    (tmp_path / "in/pool").mkdir()
+    (tmp_path / "in/pool/config.json").write_text('{"pooling_mode_cls_token": true}')
+    (tmp_path / "in/modules.json").write_text(json.dumps([
+        {"path": "", "type": "sentence_transformers.models.Transformer"},
+        {"path": "pool", "type": "sentence_transformers.models.Pooling"}]))
+    (tmp_path / "in/sentence_bert_config.json").write_text('{"max_seq_length": 6, "do_lower_case": true}')
+    run_localai("convert", tmp_path / "in", tmp_path / "m.gguf", "--type", "bf16")
+    run_localai("convert", tmp_path / "m.gguf", tmp_path / "out")
+    expected = embed(tmp_path / "m.gguf", "one two three")
+    assert compare(embed(tmp_path / "in", "one two three"), expected, "bfloat16") <= 0.01
+    assert embed(tmp_path / "out", "one two three").tobytes() == expected.tobytes()
+    for model in ["in", "m.gguf", "out"]:
+        done = run_localai("embed", "--model", tmp_path / model, "one two three four five", check=False)
+        assert done.returncode != 0 and b"has 7 tokens, the model takes at most 6" in done.stderr
+
+
+def test_case_is_lowered_where_sentence_transformers_does(minilm, tmp_path):
+    linked(minilm, tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    tokenizer = json.loads((minilm / "tokenizer.json").read_text())
+    tokenizer["normalizer"] |= {"lowercase": False, "strip_accents": False}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(tokenizer))
+    lower = embed(tmp_path, "ledger entries")
+    assert embed(tmp_path, "Ledger ENTRIES").tobytes() != lower.tobytes()
+    (tmp_path / "sentence_bert_config.json").write_text('{"do_lower_case": true}')
+    assert embed(tmp_path, "Ledger ENTRIES").tobytes() == lower.tobytes()
+
+
+def test_quantized(minilm, tmp_path):
+    run_localai("quantize", minilm, tmp_path / "q8.gguf", "--type", "Q8_0")
+    types = {t.name: t.tensor_type.name for t in gguf.GGUFReader(tmp_path / "q8.gguf").tensors}
+    assert types["token_embd.weight"] == types["blk.0.ffn_up.weight"] == "Q8_0"
+    assert types["position_embd.weight"] == types["token_types.weight"] == "F32"
+    ours, exact = embed(tmp_path / "q8.gguf", *TEXTS), embed(minilm, *TEXTS)
+    assert (ours * exact).sum(-1).min() >= 0.999
+
+
+def test_first_token_pooling(minilm, reference, tmp_path):
+    linked(minilm, tmp_path)
     (tmp_path / "1_Pooling").mkdir()
     (tmp_path / "1_Pooling/config.json").write_text(json.dumps({"pooling_mode_cls_token": True}))
     model, tokenizer = reference

@@ -48,7 +48,7 @@ def write_bert_gguf(model, directory, path, pooling):
     writer.add_pooling_type(gguf.PoolingType[pooling.upper()])
     vocabulary = json.loads((directory / "tokenizer.json").read_text())["model"]["vocab"]
     words = sorted(vocabulary, key=vocabulary.get)
-    special = [word.startswith("[") and word.endswith("]") for word in words]
+    special = [word in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]") for word in words]
     writer.add_tokenizer_model("bert")
     writer.add_token_type_count(config.type_vocab_size)
     writer.add_token_list([

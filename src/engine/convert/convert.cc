@@ -13,9 +13,6 @@ namespace localai::engine {
 Result<SourceModel> read_source(const formats::Checkpoint& checkpoint) {
   SourceModel model;
   LAI_TRY(model.spec, models::architecture_of(checkpoint));
-  if (gguf_architecture(*model.spec).empty())
-    return unsupported(checkpoint.path().string() + ": architecture '" +
-                       std::string(model.spec->name) + "' cannot be converted");
   const models::Metadata metadata(checkpoint);
   LAI_TRY(model.hyper, models::read_hyperparameters(*model.spec, metadata));
   LAI_TRY(const kernels::KernelSet* kernels, kernels::select_kernels(cpu_features(), ""));
@@ -27,7 +24,7 @@ Result<SourceModel> read_source(const formats::Checkpoint& checkpoint) {
 uint64_t bytes_of(std::span<const PlannedTensor> tensors) {
   uint64_t total = 0;
   for (const PlannedTensor& tensor : tensors)
-    total += dtype_bytes(tensor.dtype, tensor.source->shape.elements()).value_or(0);
+    total += dtype_bytes(tensor.dtype, tensor.shape.elements()).value_or(0);
   return total;
 }
 

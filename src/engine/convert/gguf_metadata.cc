@@ -14,25 +14,29 @@ using models::LayerKind;
 using models::RopeParameters;
 using models::RopeScaling;
 
-// What GGUF calls an architecture, and transformers its class. An architecture that is not here
-// cannot be converted: its tensors or hyperparameters need more than this code does.
-struct Convertible {
-  std::string_view name, gguf, hf_class;
-  bool fused = false;
+// The class of transformers that a model_type means.
+struct HfClass {
+  std::string_view model_type, name;
 };
-constexpr Convertible kConvertible[] = {
-    {"llama", "llama", "LlamaForCausalLM"},           {"mistral", "llama", "MistralForCausalLM"},
-    {"qwen2", "qwen2", "Qwen2ForCausalLM"},           {"qwen3", "qwen3", "Qwen3ForCausalLM"},
-    {"granite", "granite", "GraniteForCausalLM"},     {"gemma", "gemma", "GemmaForCausalLM"},
-    {"gemma2", "gemma2", "Gemma2ForCausalLM"},        {"gemma3", "gemma3", "Gemma3ForCausalLM"},
-    {"vaultgemma", "gemma", "VaultGemmaForCausalLM"}, {"phi3", "phi3", "Phi3ForCausalLM", true},
+constexpr HfClass kClasses[] = {
+    {"llama", "LlamaForCausalLM"},
+    {"mistral", "MistralForCausalLM"},
+    {"qwen2", "Qwen2ForCausalLM"},
+    {"qwen3", "Qwen3ForCausalLM"},
+    {"granite", "GraniteForCausalLM"},
+    {"granitemoe", "GraniteMoeForCausalLM"},
+    {"granitemoeshared", "GraniteMoeSharedForCausalLM"},
+    {"granitemoehybrid", "GraniteMoeHybridForCausalLM"},
+    {"gemma", "GemmaForCausalLM"},
+    {"gemma2", "Gemma2ForCausalLM"},
+    {"gemma3_text", "Gemma3ForCausalLM"},
+    {"vaultgemma", "VaultGemmaForCausalLM"},
+    {"phi3", "Phi3ForCausalLM"},
+    {"bert", "BertModel"},
 };
 
-const Convertible* find_convertible(const models::ArchSpec& spec) {
-  const auto* const found =
-      std::find_if(std::begin(kConvertible), std::end(kConvertible),
-                   [&](const Convertible& entry) { return entry.name == spec.name; });
-  return found == std::end(kConvertible) ? nullptr : found;
+bool has_mamba(const Hyperparameters& hyper) {
+  return std::find(hyper.kinds.begin(), hyper.kinds.end(), LayerKind::kMamba) != hyper.kinds.end();
 }
 
 // Which layers differ from global ones: by a window that can hide a key, or by their RoPE.
@@ -76,13 +80,11 @@ void add_sizes(const Hyperparameters& hyper, Keys& keys) {
   keys.add("context_length", hyper.context);
   keys.add("embedding_length", hyper.hidden);
   keys.add("block_count", hyper.layers);
-  keys.add("feed_forward_length", hyper.ffn);
+  keys.add("feed_forward_length", hyper.experts == 0 ? hyper.ffn : hyper.expert_ffn);
   keys.add("vocab_size", hyper.vocab);
   keys.add("attention.head_count", hyper.heads);
-  keys.add("attention.head_count_kv", hyper.kv_heads);
   keys.add("attention.key_length", hyper.head_dim);
   keys.add("attention.value_length", hyper.head_dim);
-  keys.add("attention.layer_norm_rms_epsilon", hyper.norm_eps);
 }
 
 void add_rope(const RopeParameters& rope, Keys& keys, formats::GgufHeader& header) {
@@ -125,11 +127,38 @@ void add_phi3(const Hyperparameters& hyper, Keys& keys) {
     keys.add("rope.scaling.attn_factor", static_cast<float>(hyper.rope.attention_factor));
 }
 
+// A layer without attention has no KV heads.
+void add_kv_heads(const Hyperparameters& hyper, Keys& keys) {
+  if (!has_mamba(hyper)) return keys.add("attention.head_count_kv", hyper.kv_heads);
+  std::vector<int32_t> counts;
+  for (const LayerKind kind : hyper.kinds)
+    counts.push_back(kind == LayerKind::kMamba ? 0 : static_cast<int32_t>(hyper.kv_heads));
+  keys.add("attention.head_count_kv", counts);
+}
+
+void add_experts(const Hyperparameters& hyper, Keys& keys) {
+  if (hyper.experts == 0) return;
+  keys.add("expert_count", hyper.experts);
+  keys.add("expert_used_count", hyper.experts_used);
+  if (hyper.shared_expert) keys.add("expert_shared_feed_forward_length", hyper.ffn);
+}
+
+void add_mamba(const models::MambaParameters& mamba, Keys& keys) {
+  keys.add("ssm.conv_kernel", mamba.taps + 1);
+  keys.add("ssm.state_size", mamba.state_size);
+  keys.add("ssm.group_count", mamba.groups);
+  keys.add("ssm.inner_size", static_cast<uint32_t>(mamba.inner()));
+  keys.add("ssm.time_step_rank", mamba.heads);
+}
+
 void add_granite(const Hyperparameters& hyper, Keys& keys) {
   keys.add("attention.scale", hyper.attention_scale);
   keys.add("embedding_scale", hyper.embedding_scale);
   keys.add("residual_scale", hyper.residual_scale);
   keys.add("logit_scale", hyper.logit_divisor);
+  if (!hyper.use_rope || has_mamba(hyper)) keys.add("rope.scaling.finetuned", hyper.use_rope);
+  add_experts(hyper, keys);
+  if (has_mamba(hyper)) add_mamba(hyper.mamba, keys);
 }
 
 // Collects the first thing that two models do not have in common.
@@ -161,29 +190,69 @@ class Comparison {
   std::string text_;
 };
 
+// Which layers are Mamba2's, and what they and the others are.
+void compare_layers(const Hyperparameters& a, const Hyperparameters& b, Comparison& compare) {
+  for (size_t i = 0; i < std::min(a.kinds.size(), b.kinds.size()); ++i)
+    compare.exact("Mamba2 in layer " + std::to_string(i), a.kinds[i] == LayerKind::kMamba,
+                  b.kinds[i] == LayerKind::kMamba);
+  compare.exact("RoPE at all", a.use_rope, b.use_rope);
+  const auto is_mamba = [](LayerKind kind) { return kind == LayerKind::kMamba; };
+  if (!std::all_of(a.kinds.begin(), a.kinds.end(), is_mamba))
+    compare.exact("KV heads", a.kv_heads, b.kv_heads);
+  if (!has_mamba(a)) return;
+  compare.exact("Mamba2 heads", a.mamba.heads, b.mamba.heads);
+  compare.exact("Mamba2 head size", a.mamba.head_dim, b.mamba.head_dim);
+  compare.exact("Mamba2 groups", a.mamba.groups, b.mamba.groups);
+  compare.exact("Mamba2 state size", a.mamba.state_size, b.mamba.state_size);
+  compare.exact("Mamba2 convolution", a.mamba.taps, b.mamba.taps);
+  compare.exact("least Mamba2 time step", a.mamba.dt_min, b.mamba.dt_min);
+  compare.exact("greatest Mamba2 time step", a.mamba.dt_max, b.mamba.dt_max);
+}
+
+void compare_experts(const Hyperparameters& a, const Hyperparameters& b, Comparison& compare) {
+  compare.exact("experts", a.experts, b.experts);
+  if (a.experts == 0) return;
+  compare.exact("experts per token", a.experts_used, b.experts_used);
+  compare.exact("feed-forward size of an expert", a.expert_ffn, b.expert_ffn);
+  compare.exact("shared expert", a.shared_expert, b.shared_expert);
+}
+
 }  // namespace
 
-std::string_view gguf_architecture(const models::ArchSpec& spec) {
-  const Convertible* entry = find_convertible(spec);
-  return entry == nullptr ? "" : entry->gguf;
+std::string_view gguf_architecture(const models::ArchSpec& spec, const Hyperparameters& hyper) {
+  if (spec.name == "mistral") return "llama";
+  if (spec.name == "vaultgemma") return "gemma";
+  if (!spec.mamba_layers || has_mamba(hyper)) return spec.gguf_names.front();
+  return hyper.experts == 0 ? "granite" : "granitemoe";
 }
 
-bool holds_fused(const models::ArchSpec& spec) {
-  const Convertible* entry = find_convertible(spec);
-  return entry != nullptr && entry->fused;
+bool holds_fused(const models::ArchSpec& spec) { return spec.name == "phi3"; }
+
+std::string_view model_type(const models::ArchSpec& spec, const Hyperparameters& hyper) {
+  if (spec.name == "granitemoe" && hyper.shared_expert) return "granitemoeshared";
+  return spec.config_names.front();
 }
 
-std::string_view hf_class(const models::ArchSpec& spec) {
-  const Convertible* entry = find_convertible(spec);
-  return entry == nullptr ? "" : entry->hf_class;
+std::string_view hf_class(std::string_view model_type) {
+  for (const HfClass& entry : kClasses)
+    if (entry.model_type == model_type) return entry.name;
+  return "";
 }
 
 void add_hyperparameters(const models::ArchSpec& spec, const Hyperparameters& hyper,
                          formats::GgufHeader& header) {
-  const std::string_view architecture = gguf_architecture(spec);
-  if (spec.config_names.front() != architecture) header.add(kKeyModelType, spec.config_names[0]);
+  const std::string_view architecture = gguf_architecture(spec, hyper);
+  const std::string_view type = model_type(spec, hyper);
+  if (type != architecture) header.add(kKeyModelType, type);
   Keys keys(architecture, header);
   add_sizes(hyper, keys);
+  keys.add(spec.eps_key.gguf, hyper.norm_eps);
+  add_kv_heads(hyper, keys);
+  if (spec.encoder) {
+    keys.add("attention.causal", false);
+    header.add("tokenizer.ggml.token_type_count", hyper.token_types);
+    return;
+  }
   add_rope(hyper.rope, keys, header);
   if (architecture == "gemma2") {
     add_softcaps(hyper, keys);
@@ -191,7 +260,7 @@ void add_hyperparameters(const models::ArchSpec& spec, const Hyperparameters& hy
   }
   if (architecture == "gemma3") add_gemma3(hyper, keys);
   if (architecture == "phi3") add_phi3(hyper, keys);
-  if (architecture == "granite") add_granite(hyper, keys);
+  if (architecture.starts_with("granite")) add_granite(hyper, keys);
 }
 
 std::string difference(const Hyperparameters& a, const Hyperparameters& b) {
@@ -202,7 +271,6 @@ std::string difference(const Hyperparameters& a, const Hyperparameters& b) {
   compare.exact("vocabulary", a.vocab, b.vocab);
   compare.exact("context length", a.context, b.context);
   compare.exact("heads", a.heads, b.heads);
-  compare.exact("KV heads", a.kv_heads, b.kv_heads);
   compare.exact("head size", a.head_dim, b.head_dim);
   compare.near("norm epsilon", a.norm_eps, b.norm_eps);
   compare.near("embedding scale", a.embedding_scale, b.embedding_scale);
@@ -212,6 +280,8 @@ std::string difference(const Hyperparameters& a, const Hyperparameters& b) {
   compare.near("attention soft cap", a.attention_softcap, b.attention_softcap);
   compare.near("final soft cap", a.final_softcap, b.final_softcap);
   compare.rope("RoPE", a.rope, b.rope);
+  compare_layers(a, b, compare);
+  compare_experts(a, b, compare);
   const std::vector<bool> ours = windows(a), theirs = windows(b);
   for (size_t i = 0; i < std::min(ours.size(), theirs.size()); ++i)
     compare.exact("sliding window of layer " + std::to_string(i), ours[i] ? a.sliding_window : 0,

@@ -9,13 +9,15 @@
 
 namespace localai::engine {
 
-// general.architecture of files that hold models of `spec`: its own, or the one with the same graph
-// (mistral: llama; vaultgemma: gemma). "" when such models cannot be converted.
-std::string_view gguf_architecture(const models::ArchSpec& spec);
+// general.architecture of files that hold such models: their own, or the one with the same graph
+// (mistral: llama; vaultgemma: gemma; a hybrid without Mamba2 layers: granite or granitemoe).
+std::string_view gguf_architecture(const models::ArchSpec& spec,
+                                   const models::Hyperparameters& hyper);
 // Do both formats hold the fused tensors of its table (phi3), and only those?
 bool holds_fused(const models::ArchSpec& spec);
-// The class in config.json's "architectures", likewise.
-std::string_view hf_class(const models::ArchSpec& spec);
+// config.json's "model_type", and the class of transformers that it means.
+std::string_view model_type(const models::ArchSpec& spec, const models::Hyperparameters& hyper);
+std::string_view hf_class(std::string_view model_type);
 
 // Keys of our own beside the standard ones; other readers skip them. What a model_type or a RoPE
 // scaling was called before it became another architecture's or a tensor of divisors.

@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "base/log.h"
+#include "engine/convert/word_piece.h"
 #include "engine/gguf_pre_tokenizers.h"
 #include "engine/gguf_vocabulary.h"
 
@@ -58,6 +59,16 @@ Status add_sentencepiece(const VocabularySpec& spec, size_t count, GgufHeader& h
   return Ok{};
 }
 
+Result<VocabularySpec> add_word_piece(const VocabularySpec& spec, GgufHeader& header) {
+  LAI_TRY(VocabularySpec out, spelled_for_gguf(spec));
+  const auto normalizer = bert_normalizer(spec);
+  header.add("tokenizer.ggml.model", "bert");
+  header.add("tokenizer.ggml.pre", "default");
+  header.add("tokenizer.ggml.normalizer.lowercase", normalizer->lowercase);
+  header.add("tokenizer.ggml.normalizer.strip_accents", normalizer->strip_accents);
+  return out;
+}
+
 Status add_byte_level(const VocabularySpec& spec, GgufHeader& header) {
   for (const NormalizerStep& step : spec.normalizer)
     if (step.kind != NormalizerStep::Kind::kNfc)  // which GGUF readers do without
@@ -86,10 +97,18 @@ void add_tokens(const VocabularySpec& spec, size_t count, GgufHeader& header) {
     tokens[id] = "[PAD" + std::to_string(id) + "]";
     types[id] = static_cast<int32_t>(TokenType::kUnused);
   }
-  if (spec.unknown && static_cast<size_t>(*spec.unknown) < count)
+  const bool word_piece = spec.kind == text::TokenizerKind::kWordPiece;  // [UNK] is control
+  if (!word_piece && spec.unknown && static_cast<size_t>(*spec.unknown) < count)
     types[static_cast<size_t>(*spec.unknown)] = static_cast<int32_t>(TokenType::kUnknown);
   header.add("tokenizer.ggml.tokens", tokens);
   header.add("tokenizer.ggml.token_type", types);
+}
+
+// Where no tokenizer file names it, the first of what ends an answer: for a missing key, readers
+// take an id that may be any token's.
+std::optional<TokenId> eos_of(const VocabularySpec& spec) {
+  if (spec.eos || spec.end_of_generation.empty()) return spec.eos;
+  return spec.end_of_generation.front();
 }
 
 // Ends of an answer beside eos: readers know many by their text, two more by a key.
@@ -98,7 +117,7 @@ void add_ends(const VocabularySpec& spec, size_t count, GgufHeader& header) {
                                         "tokenizer.ggml.eot_token_id"};
   for (const TokenId end : spec.end_of_generation) {
     const auto id = static_cast<size_t>(end);
-    if (end == spec.eos || id >= count || text_ends_generation(spec.tokens[id])) continue;
+    if (end == eos_of(spec) || id >= count || text_ends_generation(spec.tokens[id])) continue;
     if (keys.empty()) {
       log::warn("token {} ('{}') also ends an answer; GGUF has no key left to say so", id,
                 spec.tokens[id]);
@@ -114,9 +133,15 @@ void add_special_ids(const VocabularySpec& spec, size_t count, GgufHeader& heade
     if (id && static_cast<size_t>(*id) < count) header.add(key, static_cast<uint32_t>(*id));
   };
   add("tokenizer.ggml.bos_token_id", spec.bos);
-  add("tokenizer.ggml.eos_token_id", spec.eos);
   add("tokenizer.ggml.unknown_token_id", spec.unknown);
   add("tokenizer.ggml.padding_token_id", spec.pad);
+  if (spec.kind == text::TokenizerKind::kWordPiece) {  // readers put them around a text always
+    add("tokenizer.ggml.cls_token_id", spec.bos);
+    add("tokenizer.ggml.seperator_token_id", spec.eos);  // spelled so
+    add("tokenizer.ggml.mask_token_id", mask_token(spec));
+    return;
+  }
+  add("tokenizer.ggml.eos_token_id", eos_of(spec));
   add_ends(spec, count, header);
   header.add("tokenizer.ggml.add_bos_token", spec.add_bos);
   header.add("tokenizer.ggml.add_eos_token", spec.add_eos);
@@ -182,15 +207,23 @@ Status add_tokenizer(const VocabularySpec& spec, uint32_t vocab, GgufHeader& hea
   if (spec.tokens.size() > vocab)
     log::warn("{} tokens have no row in the embedding and are left out",
               spec.tokens.size() - vocab);
-  const bool byte_level = spec.kind == text::TokenizerKind::kByteLevelBpe;
-  if (!byte_level && spec.kind != text::TokenizerKind::kSentencePieceBpe)
-    return unsupported("only BPE tokenizers can be converted");
-  if (!byte_level) {
-    LAI_TRY_STATUS(add_sentencepiece(spec, vocab, header));
-  } else {
-    LAI_TRY_STATUS(add_byte_level(spec, header));
+  switch (spec.kind) {
+    case text::TokenizerKind::kByteLevelBpe:
+      LAI_TRY_STATUS(add_byte_level(spec, header));
+      add_tokens(spec, vocab, header);
+      break;
+    case text::TokenizerKind::kSentencePieceBpe:
+      LAI_TRY_STATUS(add_sentencepiece(spec, vocab, header));
+      add_tokens(spec, vocab, header);
+      break;
+    case text::TokenizerKind::kWordPiece: {
+      LAI_TRY(const VocabularySpec spelled, add_word_piece(spec, header));
+      add_tokens(spelled, vocab, header);
+      break;
+    }
+    case text::TokenizerKind::kUnigram:
+      return unsupported("Unigram tokenizers cannot be converted");
   }
-  add_tokens(spec, vocab, header);
   add_special_ids(spec, vocab, header);
   warn_of_stripping(spec);
   return Ok{};

@@ -42,6 +42,19 @@ void add_sizes(const Hyperparameters& hyper, Json& out) {
   out["rms_norm_eps"] = plain(hyper.norm_eps);
 }
 
+Json encoder_config(const models::ArchSpec& spec, const Hyperparameters& hyper) {
+  return {{"vocab_size", hyper.vocab},
+          {"hidden_size", hyper.hidden},
+          {"intermediate_size", hyper.ffn},
+          {"num_hidden_layers", hyper.layers},
+          {"num_attention_heads", hyper.heads},
+          {"max_position_embeddings", hyper.context},
+          {"type_vocab_size", hyper.token_types},
+          {std::string(spec.eps_key.config), plain(hyper.norm_eps)},
+          {"hidden_act", "gelu"},
+          {"position_embedding_type", "absolute"}};
+}
+
 void add_rope(const RopeParameters& rope, Json& out) {
   out["rope_theta"] = plain(rope.base);
   if (rope.scaling == RopeScaling::kLinear)
@@ -104,6 +117,32 @@ void add_gemma(std::string_view type, const Hyperparameters& hyper, Json& out) {
   if (type == "gemma3_text") out["rope_local_base_freq"] = plain(hyper.sliding_rope.base);
 }
 
+void add_experts(const Hyperparameters& hyper, Json& out) {
+  out["num_local_experts"] = hyper.experts;
+  if (hyper.experts == 0) return;
+  out["num_experts_per_tok"] = hyper.experts_used;
+  out["intermediate_size"] = hyper.expert_ffn;
+}
+
+// The kinds of layers as published models spell them.
+void add_hybrid(const Hyperparameters& hyper, const WeightFacts& facts, Json& out) {
+  Json types = Json::array();
+  for (const LayerKind kind : hyper.kinds)
+    types.push_back(kind == LayerKind::kMamba ? "mamba" : "attention");
+  out["layer_types"] = std::move(types);
+  out["position_embedding_type"] = hyper.use_rope ? "rope" : "nope";
+  const models::MambaParameters& mamba = hyper.mamba;
+  if (mamba.heads == 0) return;
+  out["mamba_n_heads"] = mamba.heads;
+  out["mamba_d_head"] = mamba.head_dim;
+  out["mamba_n_groups"] = mamba.groups;
+  out["mamba_d_state"] = mamba.state_size;
+  out["mamba_d_conv"] = mamba.taps + 1;
+  out["mamba_expand"] = mamba.inner() / hyper.hidden;
+  out["mamba_conv_bias"] = facts.conv_bias;
+  out["mamba_proj_bias"] = facts.mamba_bias;
+}
+
 void add_granite(const Hyperparameters& hyper, Json& out) {
   out["embedding_multiplier"] = plain(hyper.embedding_scale);
   out["residual_multiplier"] = plain(hyper.residual_scale);
@@ -132,8 +171,14 @@ bool gives(RopeParameters rope, const std::vector<float>& divisors) {
 
 Json make_config(const models::ArchSpec& spec, const Hyperparameters& hyper,
                  const WeightFacts& facts, const text::VocabularySpec* vocabulary) {
-  const std::string_view type = spec.config_names.front();
-  Json out = {{"architectures", Json::array({hf_class(spec)})}, {"model_type", type}};
+  const std::string_view type = model_type(spec, hyper);
+  Json out = {{"architectures", Json::array({hf_class(type)})}, {"model_type", type}};
+  if (spec.encoder) {
+    out.update(encoder_config(spec, hyper));
+    if (vocabulary != nullptr && vocabulary->pad) out["pad_token_id"] = *vocabulary->pad;
+    out["torch_dtype"] = dtype_word(facts.dtype);
+    return out;
+  }
   add_sizes(hyper, out);
   add_rope(hyper.rope, out);
   out["hidden_act"] = spec.activation == models::Activation::kSilu ? "silu" : "gelu_pytorch_tanh";
@@ -142,7 +187,12 @@ Json make_config(const models::ArchSpec& spec, const Hyperparameters& hyper,
   if (facts.mlp_bias) out["mlp_bias"] = true;
   if (type == "mistral") out["sliding_window"] = nullptr;
   if (type == "phi3") add_phi3(hyper, out);
-  if (type == "granite") add_granite(hyper, out);
+  if (type.starts_with("granite")) add_granite(hyper, out);
+  if (type.starts_with("granitemoe")) add_experts(hyper, out);
+  if (type == "granitemoeshared" || type == "granitemoehybrid")
+    out["shared_intermediate_size"] =
+        hyper.shared_expert || hyper.experts == 0 ? Json(hyper.ffn) : Json(0);
+  if (type == "granitemoehybrid") add_hybrid(hyper, facts, out);
   if (type.find("gemma") != std::string_view::npos) add_gemma(type, hyper, out);
   if (vocabulary != nullptr) add_token_ids(*vocabulary, out);
   out["torch_dtype"] = dtype_word(facts.dtype);

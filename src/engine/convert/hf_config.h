@@ -15,6 +15,7 @@ namespace localai::engine {
 struct WeightFacts {
   bool tied = false;
   bool attention_bias = false, mlp_bias = false;
+  bool conv_bias = false, mamba_bias = false;
   DType dtype = DType::kF32;  // of the matrices that are written
 };
 

@@ -4,6 +4,8 @@
 #include <numeric>
 #include <unordered_map>
 
+#include "engine/convert/word_piece.h"
+
 namespace localai::engine {
 namespace {
 
@@ -54,6 +56,12 @@ Json replace(const std::string& from, const std::string& to) {
 
 Json normalizer(const VocabularySpec& spec) {
   if (spec.kind == TokenizerKind::kByteLevelBpe) return nullptr;
+  if (const auto bert = bert_normalizer(spec); spec.kind == TokenizerKind::kWordPiece && bert)
+    return {{"type", "BertNormalizer"},
+            {"clean_text", bert->clean_text},
+            {"handle_chinese_chars", bert->ideographs_apart},
+            {"strip_accents", bert->strip_accents},
+            {"lowercase", bert->lowercase}};
   Json steps = Json::array();
   if (spec.add_space_prefix) steps.push_back({{"type", "Prepend"}, {"prepend", kSpace}});
   steps.push_back(replace(" ", kSpace));
@@ -69,6 +77,7 @@ Json byte_level() {
 
 Json pre_tokenizer(const VocabularySpec& spec) {
   if (spec.kind == TokenizerKind::kSentencePieceBpe) return nullptr;
+  if (spec.kind == TokenizerKind::kWordPiece) return {{"type", "BertPreTokenizer"}};
   Json steps = Json::array();
   for (const text::PreTokenizerStep& step : spec.pre_tokenizer)
     steps.push_back({{"type", "Split"},
@@ -81,6 +90,8 @@ Json pre_tokenizer(const VocabularySpec& spec) {
 
 Json decoder(const VocabularySpec& spec) {
   if (spec.kind == TokenizerKind::kByteLevelBpe) return byte_level();
+  if (spec.kind == TokenizerKind::kWordPiece)
+    return {{"type", "WordPiece"}, {"prefix", spec.word_continuation}, {"cleanup", true}};
   Json steps = {replace(kSpace, " "), {{"type", "ByteFallback"}}, {{"type", "Fuse"}}};
   if (spec.strip_decoded_space)
     steps.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
@@ -99,7 +110,8 @@ Json post_processor(const VocabularySpec& spec) {
   Json single = Json::array(), pair = Json::array();
   for (const int segment : {0, 1}) {
     Json part = Json::array();
-    if (!bos.empty()) part.push_back(piece(bos, *spec.bos, segment));
+    const bool again = segment == 1 && spec.kind == TokenizerKind::kWordPiece;  // [CLS] A [SEP] B
+    if (!bos.empty() && !again) part.push_back(piece(bos, *spec.bos, segment));
     part.push_back({{"Sequence", {{"id", segment == 0 ? "A" : "B"}, {"type_id", segment}}}});
     if (!eos.empty()) part.push_back(piece(eos, *spec.eos, segment));
     if (segment == 0) single = part;
@@ -111,19 +123,28 @@ Json post_processor(const VocabularySpec& spec) {
           {"special_tokens", std::move(specials)}};
 }
 
-// By hand: the ordered JSON type is slow for a quarter of a million members.
-std::string model(const VocabularySpec& spec) {
+// The members of the model but its vocabulary and merges.
+Json model_head(const VocabularySpec& spec) {
+  if (spec.kind == TokenizerKind::kWordPiece)
+    return {{"type", "WordPiece"},
+            {"unk_token", text_of(spec, spec.unknown)},
+            {"continuing_subword_prefix", spec.word_continuation},
+            {"max_input_chars_per_word", spec.word_characters_max}};
   const bool sentencepiece = spec.kind == TokenizerKind::kSentencePieceBpe;
   const std::string unknown = sentencepiece ? text_of(spec, spec.unknown) : "";
-  Json head = {{"type", "BPE"},
-               {"dropout", nullptr},
-               {"unk_token", unknown.empty() ? Json(nullptr) : Json(unknown)},
-               {"continuing_subword_prefix", nullptr},
-               {"end_of_word_suffix", nullptr},
-               {"fuse_unk", sentencepiece},
-               {"byte_fallback", sentencepiece},
-               {"ignore_merges", spec.ignore_merges}};
-  std::string out = dump_json(head);
+  return {{"type", "BPE"},
+          {"dropout", nullptr},
+          {"unk_token", unknown.empty() ? Json(nullptr) : Json(unknown)},
+          {"continuing_subword_prefix", nullptr},
+          {"end_of_word_suffix", nullptr},
+          {"fuse_unk", sentencepiece},
+          {"byte_fallback", sentencepiece},
+          {"ignore_merges", spec.ignore_merges}};
+}
+
+// By hand: the ordered JSON type is slow for a quarter of a million members.
+std::string model(const VocabularySpec& spec) {
+  std::string out = dump_json(model_head(spec));
   out.pop_back();  // the object goes on
   out += ",\"vocab\":{";
   bool first = true;
@@ -132,6 +153,7 @@ std::string model(const VocabularySpec& spec) {
     out += (first ? "" : ",") + quoted(spec.tokens[id]) + ":" + std::to_string(id);
     first = false;
   }
+  if (spec.kind == TokenizerKind::kWordPiece) return out + "}}";
   out += "},\"merges\":[";
   first = true;
   for (const auto& [left, right] : spec.merges.empty() ? merges_of_scores(spec) : spec.merges) {
@@ -164,7 +186,14 @@ std::vector<std::pair<std::string, std::string>> merges_of_scores(const Vocabula
   return merges;
 }
 
-Result<std::string> make_tokenizer_json(const VocabularySpec& spec) {
+Result<std::string> make_tokenizer_json(const VocabularySpec& given) {
+  if (given.kind == TokenizerKind::kUnigram)
+    return unsupported("Unigram tokenizers cannot be converted");
+  const bool word_piece = given.kind == TokenizerKind::kWordPiece;
+  const VocabularySpec spec = word_piece ? spelled_for_json(given) : given;
+  if (word_piece && (text_of(spec, spec.bos).empty() || text_of(spec, spec.eos).empty() ||
+                     text_of(spec, spec.unknown).empty()))
+    return unsupported("[CLS], [SEP] or [UNK] is no special token");
   if (spec.kind == TokenizerKind::kSentencePieceBpe && spec.merges.empty() &&
       spec.scores.size() < spec.tokens.size())
     return corrupt("tokenizer.ggml.scores: missing, and there are no merges either");
@@ -194,8 +223,10 @@ Json make_tokenizer_config(const VocabularySpec& spec, const std::string& chat_t
   const auto add = [&](const char* key, std::optional<TokenId> id) {
     if (const std::string text = text_of(spec, id); !text.empty()) out[key] = text;
   };
-  add("bos_token", spec.bos);
-  add("eos_token", spec.eos);
+  const bool word_piece = spec.kind == TokenizerKind::kWordPiece;
+  add(word_piece ? "cls_token" : "bos_token", spec.bos);
+  add(word_piece ? "sep_token" : "eos_token", spec.eos);
+  if (word_piece) add("mask_token", mask_token(spec));
   add("pad_token", spec.pad);
   add("unk_token", spec.unknown);
   if (!chat_template.empty()) out["chat_template"] = chat_template;

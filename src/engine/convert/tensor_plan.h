@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "base/thread_pool.h"
+#include "engine/convert/element_change.h"
 #include "formats/checkpoint.h"
 #include "models/arch.h"
 
@@ -15,13 +16,16 @@ namespace localai::engine {
 
 struct PlannedTensor {
   std::string name;  // in the output
-  const TensorView* source = nullptr;
-  DType dtype = DType::kF32;  // in the output
+  DType dtype = DType::kF32;
+  Shape shape;
+  // Its rows, one view after the other: a whole tensor, the parts of one that holds several of the
+  // table's, or several that the output holds as one.
+  std::vector<TensorView> sources;
   // Not 0: the rows of each head change between halves (Hugging Face) and pairs (GGUF files of
   // architectures with interleaved RoPE).
   uint32_t head_dim = 0;
   bool to_pairs = false;
-  float add = 0.f;  // to every element: Gemma's norms are stored minus one in safetensors
+  const ElementChange* change = nullptr;  // of every element; null: none
 };
 
 struct PlanRequest {
@@ -31,13 +35,15 @@ struct PlanRequest {
   bool to_gguf = false;
   bool interleaved = false;    // the GGUF side has interleaved RoPE
   bool tied = false;           // leave the output matrix out
-  bool fused = false;          // both formats hold the fused tensors of the table, and only those
+  bool fused = false;          // the output holds the fused tensors of the table, not their parts
   std::optional<DType> dtype;  // of matrices; none: as they are
 };
 
 // Every tensor of the table that the source has, in the table's order, layer by layer. Vectors are
-// F32 in GGUF; in safetensors they take the matrices' type where that loses nothing.
-// Errors: kUnsupported: a quantized matrix and no type for safetensors, named.
+// F32 in GGUF, and so are routers and an encoder's positions; in safetensors they take the
+// matrices' type where that loses nothing.
+// Errors: kUnsupported: a quantized matrix and no type for safetensors, or parts of two types;
+// kCorrupt: an element that the change does not take. They name the tensor.
 Result<std::vector<PlannedTensor>> plan_tensors(const PlanRequest& request);
 
 // Hands the output's bytes on, in order, in pieces of a few MiB.

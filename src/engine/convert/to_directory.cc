@@ -7,6 +7,7 @@
 #include "engine/convert/gguf_metadata.h"
 #include "engine/convert/hf_config.h"
 #include "engine/convert/hf_tokenizer.h"
+#include "engine/convert/sentence_files.h"
 #include "engine/convert/source_model.h"
 #include "engine/gguf_vocabulary.h"
 #include "formats/safetensors_writer.h"
@@ -58,22 +59,28 @@ class NewDirectory {
 // The model_type to write: what it was before it became GGUF, if the file says so and means it.
 Result<const models::ArchSpec*> target_of(const formats::GgufFile& file, const SourceModel& model) {
   LAI_TRY(const auto type, file.string(kKeyModelType));
-  const models::ArchSpec* spec = type ? models::find_architecture(*type, false) : model.spec;
-  if (spec == nullptr || gguf_architecture(*spec) != model.spec->name)
+  if (!type) return model.spec;
+  const models::ArchSpec* spec = models::find_architecture(*type, false);
+  if (spec == nullptr ||
+      models::find_architecture(gguf_architecture(*spec, model.hyper), true) != model.spec)
     return unsupported(file.name() + ": " + std::string(kKeyModelType) + " '" + *type +
                        "' is no model of architecture " + std::string(model.spec->name));
   return spec;
 }
 
 WeightFacts facts_of(const SourceModel& model, std::span<const PlannedTensor> tensors) {
-  const models::LayerWeights& layer = model.weights.layers.front();
   WeightFacts facts;
   facts.tied = model.weights.head.data == model.weights.embedding.data;
-  facts.attention_bias =
-      !layer.output_bias.empty() || (model.spec->name != "qwen2" && !layer.query_bias.empty());
-  facts.mlp_bias = !layer.gate_bias.empty();
-  for (const PlannedTensor& tensor : tensors)
-    if (tensor.source->shape.rank == 2) facts.dtype = tensor.dtype;
+  for (const PlannedTensor& tensor : tensors) {
+    const auto is = [&](std::string_view ending) { return tensor.name.ends_with(ending); };
+    if (is("self_attn.o_proj.bias") || (model.spec->name != "qwen2" && is("q_proj.bias")))
+      facts.attention_bias = true;
+    if (is("gate_proj.bias")) facts.mlp_bias = true;
+    if (is("mamba.conv1d.bias")) facts.conv_bias = true;
+    if (is("mamba.in_proj.bias")) facts.mamba_bias = true;
+    if (tensor.shape.rank == 2 && tensor.sources.front().shape.rank == 2)
+      facts.dtype = tensor.dtype;
+  }
   return facts;
 }
 
@@ -81,7 +88,7 @@ Status write_weights(std::span<const PlannedTensor> tensors, const ConvertOption
                      const fs::path& directory) {
   std::vector<formats::SafetensorsEntry> entries;
   for (const PlannedTensor& tensor : tensors)
-    entries.push_back({tensor.name, tensor.dtype, tensor.source->shape});
+    entries.push_back({tensor.name, tensor.dtype, tensor.shape});
   LAI_TRY(
       formats::SafetensorsWriter writer,
       formats::SafetensorsWriter::create(directory, std::move(entries), options.shard_bytes_max));
@@ -107,7 +114,16 @@ Status write_text(const formats::GgufFile& file, const text::VocabularySpec& spe
   LAI_TRY_STATUS(out.write("tokenizer.json", tokenizer));
   const Json config = make_tokenizer_config(spec, chat_template.value_or(""), context);
   LAI_TRY_STATUS(out.write("tokenizer_config.json", dump_json(config, 2) + "\n"));
+  if (spec.kind == text::TokenizerKind::kWordPiece) return Ok{};  // an encoder's
   return out.write("generation_config.json", dump_json(make_generation_config(spec), 2) + "\n");
+}
+
+// How an encoder's rows become a vector, and how long a text may be.
+Status write_use(const formats::Checkpoint& source, const SourceModel& model,
+                 const fs::path& directory) {
+  LAI_TRY(const models::Pooling pooling, models::read_pooling(source));
+  LAI_TRY(const uint32_t longest, models::read_tokens_max(source, model.hyper.context));
+  return write_sentence_files(directory, model.hyper, pooling, longest);
 }
 
 // Opens what was written, as a load would, and compares it with what it was made from.
@@ -146,6 +162,7 @@ Result<ConvertReport> convert_to_directory(const formats::Checkpoint& checkpoint
   const Json config =
       make_config(*target, hyper, facts_of(model, tensors), vocabulary ? &*vocabulary : nullptr);
   LAI_TRY_STATUS(directory.write("config.json", dump_json(config, 2) + "\n"));
+  if (model.spec->encoder) LAI_TRY_STATUS(write_use(checkpoint, model, directory.path()));
   if (vocabulary) LAI_TRY_STATUS(write_text(file, *vocabulary, hyper.context, directory));
   LAI_TRY_STATUS(write_weights(tensors, options, directory.path()));
   LAI_TRY_STATUS(check_written(directory.path(), model, hyper.rope, file.name()));

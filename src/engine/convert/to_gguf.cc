@@ -7,6 +7,7 @@
 #include "engine/convert/gguf_tokenizer.h"
 #include "engine/convert/source_model.h"
 #include "engine/directory_vocabulary.h"
+#include "models/pooling.h"
 #include "models/tensor_rows.h"
 
 namespace localai::engine {
@@ -17,7 +18,8 @@ using formats::GgufHeader;
 // general.file_type: the type of most matrices.
 uint32_t file_type(std::span<const PlannedTensor> tensors) {
   std::map<DType, uint64_t> bytes;
-  for (const PlannedTensor& tensor : tensors) bytes[tensor.dtype] += tensor.source->bytes;
+  for (const PlannedTensor& tensor : tensors)
+    bytes[tensor.dtype] += dtype_bytes(tensor.dtype, tensor.shape.elements()).value_or(0);
   const auto most = std::max_element(
       bytes.begin(), bytes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   if (most->first == DType::kF16) return 1;
@@ -90,6 +92,17 @@ Result<bool> add_text(const formats::SafetensorsModel& source, const SourceModel
   return true;
 }
 
+Status add_pooling(const formats::Checkpoint& source, const SourceModel& model,
+                   GgufHeader& header) {
+  LAI_TRY(const models::Pooling pooling, models::read_pooling(source));
+  LAI_TRY(const uint32_t longest, models::read_tokens_max(source, model.hyper.context));
+  constexpr uint32_t kMean = 1, kCls = 2;
+  header.add(std::string(model.spec->gguf_names.front()) + ".pooling_type",
+             pooling == models::Pooling::kMean ? kMean : kCls);
+  if (longest < model.hyper.context) header.add(models::kKeyTokensMax, longest);
+  return Ok{};
+}
+
 std::string name_of(const std::filesystem::path& path) {
   const std::filesystem::path clean = path.lexically_normal();
   return (clean.has_filename() ? clean : clean.parent_path()).filename().string();
@@ -102,7 +115,7 @@ Result<ConvertReport> convert_to_gguf(const formats::Checkpoint& checkpoint,
                                       const ConvertOptions& options) {
   const formats::SafetensorsModel& source = *checkpoint.safetensors();
   LAI_TRY(const SourceModel model, read_source(checkpoint));
-  const std::string_view architecture = gguf_architecture(*model.spec);
+  const std::string_view architecture = gguf_architecture(*model.spec, model.hyper);
   const models::ArchSpec* reader = models::find_architecture(architecture, true);
   const bool tied = model.hyper.tied || model.weights.head.data == model.weights.embedding.data;
   LAI_TRY(const std::vector<PlannedTensor> tensors,
@@ -120,13 +133,14 @@ Result<ConvertReport> convert_to_gguf(const formats::Checkpoint& checkpoint,
   header.add("general.file_type", file_type(tensors));
   header.add("general.quantization_version", uint32_t{2});
   add_hyperparameters(*model.spec, model.hyper, header);
+  if (model.spec->encoder) LAI_TRY_STATUS(add_pooling(checkpoint, model, header));
   LAI_TRY_STATUS(check_metadata(header, model, checkpoint.path().string()));
   LAI_TRY(const bool tokenizer, add_text(source, model, header));
   LAI_TRY(const std::vector<Divisors> divisors, divisors_of(model, checkpoint.path().string()));
   for (const Divisors& tensor : divisors)
     header.tensor(tensor.name, DType::kF32, make_shape({tensor.values.size()}));
   for (const PlannedTensor& tensor : tensors)
-    header.tensor(tensor.name, tensor.dtype, tensor.source->shape);
+    header.tensor(tensor.name, tensor.dtype, tensor.shape);
 
   LAI_TRY(formats::GgufWriter writer, formats::GgufWriter::create(out, header));
   for (const Divisors& tensor : divisors)
