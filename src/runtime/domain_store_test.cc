@@ -74,7 +74,7 @@ TEST_F(SqliteStoreTest, VersionsFollowEachOtherAndSurvive) {
   EXPECT_EQ(changes[1].config, odd);
   EXPECT_GT(changes[1].time_unix, 1.7e9);
   EXPECT_EQ(store->changes({.id = "b", .version = 1})->at(0).sequence, 1u);
-  EXPECT_EQ(store->changes({.before = 3, .limit = 1})->at(0).id, "a';--");
+  EXPECT_EQ(store->changes({.id = "", .before = 3, .limit = 1})->at(0).id, "a';--");
 }
 
 TEST_F(SqliteStoreTest, TwoStoresOverOneFile) {

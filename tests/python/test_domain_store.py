@@ -15,7 +15,8 @@ import time
 
 import pytest
 
-from test_model_cache import Server, domain
+import test_model_cache
+from test_model_cache import domain, wait_for
 
 WAIT_SECONDS = 60  # for what must happen soon, on a machine that is busy
 
@@ -72,23 +73,8 @@ def store(request):
     return {"POSTGRES_DSN": server.dsn}
 
 
-@contextlib.contextmanager
 def serving(folder, domains, default="file", **environment):
-    server = Server(folder, domains, default, **environment)
-    try:
-        yield server
-        server.client.close()
-        server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(timeout=WAIT_SECONDS) == 0, server.log.read_text()[-2000:]
-    finally:
-        server.process.kill()
-
-
-def until(done, server):
-    end = time.monotonic() + WAIT_SECONDS
-    while not done():
-        assert time.monotonic() < end, server.log.read_text()[-2000:]
-        time.sleep(0.05)
+    return test_model_cache.serving(folder, domains, default, **environment)
 
 
 def ids(server):
@@ -228,9 +214,9 @@ def test_servers_on_one_store_see_each_other(tmp_path, smollm2, store):
         assert one.client.post("/v1/domains", json={"id": "both", "config": domain(smollm2)}).status_code == 201
         late = two.client.put("/v1/domains/both", json={"config": domain(smollm2), "version": 0})
         assert late.status_code == 409, "a change looks at the store first"
-        until(lambda: ids(two) == ["file", "both"], two)
+        wait_for(lambda: ids(two) == ["file", "both"], two)
         assert two.client.delete("/v1/domains/both").status_code == 200
-        until(lambda: ids(one) == ["file"], one)
+        wait_for(lambda: ids(one) == ["file"], one)
 
 
 def test_postgres_down_keeps_the_domains_and_refuses_changes(tmp_path, smollm2, postgres):
@@ -246,13 +232,13 @@ def test_postgres_down_keeps_the_domains_and_refuses_changes(tmp_path, smollm2, 
             assert server.client.get("/v1/domain-audit").status_code == 503
             assert server.text("kept") and ids(server) == ["file", "kept"]
             server.process.send_signal(signal.SIGHUP)
-            until(lambda: "SIGHUP: the config is read again" in server.log.read_text(), server)
+            wait_for(lambda: "SIGHUP: the config is read again" in server.log.read_text(), server)
             assert ids(server) == ["file", "kept"], "as last seen"
             (tmp_path / "second").mkdir()
             with serving(tmp_path / "second", config, POSTGRES_DSN=postgres.dsn) as second:
                 assert ids(second) == ["file", "removed"], "the file alone"
                 postgres.start()
-                until(lambda: ids(second) == ["file", "kept"], second)
+                wait_for(lambda: ids(second) == ["file", "kept"], second)
         finally:
             with contextlib.suppress(AssertionError):
                 postgres.start()  # when it did not come to that
@@ -296,24 +282,24 @@ def test_the_file_is_private_and_made_at_the_first_change(tmp_path, smollm2):
 def test_a_changed_config_file_is_read_again(tmp_path, smollm2):
     with serving(tmp_path, {"one": domain(smollm2)}, "one") as server:
         server.write({"two": domain(smollm2)}, "two")
-        until(lambda: ids(server) == ["two"], server)
+        wait_for(lambda: ids(server) == ["two"], server)
         replacement = tmp_path / "replacement"  # as editors do
         replacement.write_text(json.dumps({"domains": {"three": domain(smollm2)}}))
         replacement.rename(server.config)
-        until(lambda: ids(server) == ["three"], server)
+        wait_for(lambda: ids(server) == ["three"], server)
         server.config.write_text('{"domains": ')
-        until(lambda: server.events() and server.events()[-1]["type"] == "config_refused", server)
+        wait_for(lambda: server.events() and server.events()[-1]["type"] == "config_refused", server)
         event = server.events()[-1]
         assert "line 1" in event["reason"] and event["path"] == str(server.config)
         assert "the config stays as it is" in server.log.read_text()
         assert ids(server) == ["three"] and server.text("three")
         server.config.unlink()
         server.write({"four": domain(smollm2)}, "four")
-        until(lambda: ids(server) == ["four"], server)
+        wait_for(lambda: ids(server) == ["four"], server)
         assert server.events()[-1]["type"] == "config_applied"
         assert server.client.delete("/v1/domains/four").status_code == 200
         server.write({"four": domain(smollm2), "five": domain(smollm2)}, "four")
-        until(lambda: ids(server) == ["five"], server)
+        wait_for(lambda: ids(server) == ["five"], server)
 
 
 def test_a_linked_config_file_is_watched_and_watching_can_be_turned_off(tmp_path, smollm2):
@@ -329,11 +315,11 @@ def test_a_linked_config_file_is_watched_and_watching_can_be_turned_off(tmp_path
             link.rename(server.config)
             if watch == "0":
                 server.process.send_signal(signal.SIGHUP)
-            until(lambda: ids(server) == ["one"], server)
+            wait_for(lambda: ids(server) == ["one"], server)
             link.symlink_to(tmp_path / "second" / "real.json")
             link.rename(server.config)
             if watch == "1":
-                until(lambda: ids(server) == ["two"], server)
+                wait_for(lambda: ids(server) == ["two"], server)
             else:
                 threading.Event().wait(1.0)  # five times the quiet time after which a watcher looks
                 assert ids(server) == ["one"]
