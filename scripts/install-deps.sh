@@ -5,10 +5,10 @@ set -euo pipefail
 
 packages=(g++ cmake ninja-build ccache pkg-config python3 python3-venv curl ca-certificates
   libboost1.81-dev libssl-dev nlohmann-json3-dev libsimdjson-dev libcli11-dev libfmt-dev
-  libspdlog-dev libutf8proc-dev libpcre2-dev libsentencepiece-dev)
+  libspdlog-dev libutf8proc-dev libpcre2-dev libsentencepiece-dev libsqlite3-dev libpq-dev)
 if [ "${1:-}" = --tests ]; then
   packages+=(git libgtest-dev libgmock-dev libbenchmark-dev clang-14 clang-tidy-14 clang-format-14
-    libclang-rt-14-dev)
+    libclang-rt-14-dev postgresql)
 fi
 
 missing=()

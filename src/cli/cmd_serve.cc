@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/config_watch.h"
 #include "cli/hangup.h"
 #include "cli/service_options.h"
 #include "net/server.h"
@@ -19,7 +20,46 @@ struct ServeArguments : ServiceArguments {
   uint16_t port = 8080;
   std::vector<std::string> allowed_hosts;
   bool allow_unauthenticated = false, repack = true;
+  std::string data_dir;  // "": DOMAIN_DATA_DIR, else the config file's folder
 };
+
+// Where changed domains are kept: PostgreSQL, or a file that is called as the config file is, in
+// the data directory or beside the config file.
+Result<std::unique_ptr<runtime::DomainStore>> open_store(const ServeArguments& arguments,
+                                                         const runtime::Settings& settings,
+                                                         const std::string& config) {
+  if (!settings.postgres_dsn.empty())
+    return runtime::make_postgres_domain_store(settings.postgres_dsn);
+  const std::filesystem::path path(config);
+  std::filesystem::path folder =
+      arguments.data_dir.empty() ? settings.data_dir : arguments.data_dir;
+  if (folder.empty()) folder = path.parent_path();
+  const std::string name = path.empty() ? "domains" : path.stem().string();
+  return runtime::make_sqlite_domain_store(folder / (name + ".db"));
+}
+
+// The domains of the config file and the store, and who changes them.
+Status add_domains(const ServeArguments& arguments, const std::string& config,
+                   runtime::ServiceOptions& options) {
+  LAI_TRY(auto store, open_store(arguments, options.settings, config));
+  runtime::DomainAdmin::Options admin;
+  LAI_TRY(admin.file, read_config_file(config));
+  admin.settings = options.settings;
+  options.admin = std::make_shared<runtime::DomainAdmin>(std::move(store), std::move(admin));
+  options.config = options.admin->load();
+  return Ok{};
+}
+
+// Null where there is no file, or changes are not to be seen.
+std::unique_ptr<ConfigWatch> watch_config(const std::string& config,
+                                          const runtime::Settings& settings,
+                                          std::function<void()> on_change) {
+  if (config.empty() || !settings.watch_config) return nullptr;
+  auto watch = ConfigWatch::start(config, std::move(on_change));
+  if (watch.ok()) return std::move(*watch);
+  log::warn("changes of the config file are seen on SIGHUP alone: {}", watch.error().message);
+  return nullptr;
+}
 
 Status serve(const ServeArguments& arguments) {
   if (!arguments.allow_unauthenticated && !net::is_loopback_host(arguments.host))
@@ -27,9 +67,10 @@ Status serve(const ServeArguments& arguments) {
                    ": every machine that reaches this address could use the models; add "
                    "--allow-unauthenticated if that is meant");
   block_hangup();
-  LAI_TRY(runtime::ServiceOptions options, service_options(arguments));
+  LAI_TRY(runtime::ServiceOptions options, bare_service_options(arguments));
   const runtime::Settings settings = options.settings;
-  runtime::LocalService service(std::move(options), runtime::make_native_opener(arguments.repack));
+  bool allow_unauthenticated = false, repack = true;
+  std::string data_dir;  // "": DOMAIN_DATA_DIR, else the config file's folder
 
   net::Server* running = nullptr;  // set before the first request can come
   const server::Api api(service, {LOCALAI_VERSION, [&running] { return running->draining(); }});
@@ -47,12 +88,9 @@ Status serve(const ServeArguments& arguments) {
                                 api.handle(std::move(request), std::move(sink));
                               }));
   running = server.get();
-  const HangupListener hangup([&] {
-    auto config = read_config(arguments, settings);
-    if (!config.ok())
-      return log::error("SIGHUP: the config stays as it is: {}", config.error().message);
-    log::warn("SIGHUP: the config is read again: {} domains", config->domains.size());
-    service.reload(std::move(*config));
+  const HangupListener hangup([&] { admin->reload(read_config_file(config), "SIGHUP"); });
+  const auto watch = watch_config(config, settings, [&] {
+    admin->reload(read_config_file(config), "the config file has changed");
   });
   std::cout << "localai is ready at " << server->url() << std::endl;
   server->run();
@@ -71,6 +109,9 @@ void add_serve(CLI::App& app, Program& program) {
       ->capture_default_str();
   command->add_option("--allow-host", arguments->allowed_hosts,
                       "further name that clients may call this server by; may be repeated");
+  command->add_option("--data-dir", arguments->data_dir,
+                      "folder of the domains that the API changes (default: DOMAIN_DATA_DIR, else "
+                      "the config file's folder)");
   command->add_flag("--allow-unauthenticated", arguments->allow_unauthenticated,
                     "listen on an address that other machines reach");
   command->add_flag(

@@ -3,7 +3,6 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
 
-#include "base/log.h"
 #include "cli/model_argument.h"
 #include "runtime/model_stores.h"
 
@@ -14,19 +13,16 @@ constexpr const char* kDefaultConfig = "config/domains.json";
 
 }  // namespace
 
-Result<runtime::DomainConfig> read_config(const ServiceArguments& arguments,
-                                          const runtime::Settings& settings) {
+std::string config_path(const ServiceArguments& arguments, const runtime::Settings& settings) {
   std::string path = arguments.config.empty() ? settings.config_path : arguments.config;
   std::error_code ignored;
   if (path.empty() && std::filesystem::exists(kDefaultConfig, ignored)) path = kDefaultConfig;
-  if (path.empty()) return runtime::DomainConfig{};  // models are named directly then
-  LAI_TRY(runtime::DomainConfig config,
-          runtime::load_domain_config(path, settings, runtime::process_environment()));
-  for (const runtime::DomainProblem& problem : config.errors)
-    log::error("{}: domain '{}': {}", path, problem.domain, problem.message);
-  for (const runtime::DomainProblem& problem : config.warnings)
-    log::warn("{}: domain '{}': {}", path, problem.domain, problem.message);
-  return config;
+  return path;
+}
+
+Result<runtime::ConfigFile> read_config_file(const std::string& path) {
+  if (path.empty()) return runtime::ConfigFile{};
+  return runtime::load_config_file(path);
 }
 
 void add_config_options(CLI::App& command, ServiceArguments& arguments) {
@@ -44,15 +40,24 @@ void add_service_options(CLI::App& command, ServiceArguments& arguments) {
   add_quantize_option(command, arguments.quantize);
 }
 
-Result<runtime::ServiceOptions> service_options(const ServiceArguments& arguments) {
+Result<runtime::ServiceOptions> bare_service_options(const ServiceArguments& arguments) {
   runtime::ServiceOptions options;
   LAI_TRY(options.settings, runtime::read_settings(runtime::process_environment()));
   LAI_TRY(options.launch, runtime::read_transformers_launch(runtime::process_environment()));
-  LAI_TRY(options.config, read_config(arguments, options.settings));
   options.resolver.models_dir = arguments.models_dir;
   options.resolver.stores = runtime::stores_of(runtime::process_environment());
   options.resolver.engine.threads = arguments.threads;
   LAI_TRY(options.resolver.quantize, parse_quantize(arguments.quantize));
+  return options;
+}
+
+Result<runtime::ServiceOptions> service_options(const ServiceArguments& arguments) {
+  LAI_TRY(runtime::ServiceOptions options, bare_service_options(arguments));
+  LAI_TRY(const runtime::ConfigFile file,
+          read_config_file(config_path(arguments, options.settings)));
+  options.config =
+      runtime::read_domain_config(file, options.settings, runtime::process_environment());
+  runtime::log_problems(options.config);
   return options;
 }
 

@@ -21,11 +21,14 @@ void add_config_options(CLI::App& command, ServiceArguments& arguments);  // --c
 void add_service_options(CLI::App& command,
                          ServiceArguments& arguments);  // and --threads, --quantize
 
-// Reads the environment and the config. Bad domains are logged, not fatal; a file that cannot be
-// read is an error.
+// Reads the environment and the config file. Bad domains are logged, not fatal; a file that cannot
+// be read is an error.
 Result<runtime::ServiceOptions> service_options(const ServiceArguments& arguments);
-// The config alone, read again.
-Result<runtime::DomainConfig> read_config(const ServiceArguments& arguments,
-                                          const runtime::Settings& settings);
+// The same without domains.
+Result<runtime::ServiceOptions> bare_service_options(const ServiceArguments& arguments);
+// The path of the config file; "" when models are named directly.
+std::string config_path(const ServiceArguments& arguments, const runtime::Settings& settings);
+// The file of that path; no domains for "".
+Result<runtime::ConfigFile> read_config_file(const std::string& path);
 
 }  // namespace localai::cli

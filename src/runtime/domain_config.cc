@@ -7,6 +7,7 @@
 #include <map>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "runtime/domain_keys.h"
 #include "runtime/transformers_config.h"
 
@@ -271,18 +272,32 @@ std::string_view short_agent_id(std::string_view id) {
   return id.substr(0, dash);
 }
 
-Result<DomainConfig> parse_domain_config(std::string_view json, const std::filesystem::path& file,
-                                         const Settings& settings, const Environment& environment) {
-  LAI_TRY(const Json root, parse_json(json), file.string());
-  if (!root.is_object()) return invalid(file.string() + ": the file must hold one object");
+Json without_secrets(Json config) {
+  remove_secrets(config);
+  return config;
+}
+
+Result<ConfigFile> parse_config_file(std::string_view json, const std::filesystem::path& path) {
+  LAI_TRY(Json root, parse_json(json), path.string());
+  if (!root.is_object()) return invalid(path.string() + ": the file must hold one object");
   const auto domains = root.find("domains");
   if (domains == root.end() || !domains->is_object())
-    return invalid(file.string() + ": 'domains' is missing or not an object of id -> domain");
+    return invalid(path.string() + ": 'domains' is missing or not an object of id -> domain");
+  return ConfigFile{path, std::move(root)};
+}
+
+Result<ConfigFile> load_config_file(const std::filesystem::path& path) {
+  LAI_TRY(const std::string text, read_file(path, kConfigBytesMax), "config file");
+  return parse_config_file(text, path);
+}
+
+DomainConfig read_domain_config(const ConfigFile& file, const Settings& settings,
+                                const Environment& environment) {
   DomainConfig config;
-  config.file = file;
-  warn_unknown_keys(file_keys(), root, "", "", config.warnings);
+  config.file = file.path;
+  warn_unknown_keys(file_keys(), file.root, "", "", config.warnings);
   std::string wanted_default;
-  for (const auto& [name, value] : root.items()) {
+  for (const auto& [name, value] : file.root.items()) {
     const KeySpec* key = find_key(file_keys(), name);
     if (key == nullptr || value.is_null()) continue;
     if (const Status status = check_value(*key, value); !status.ok())
@@ -294,17 +309,32 @@ Result<DomainConfig> parse_domain_config(std::string_view json, const std::files
     else if (name == "routing")
       config.routing = read_routing_options(value);
   }
-  read_domains(*domains, settings, environment, config);
-  apply_layer_mapping(config, *domains);
+  const Json& domains = file.root["domains"];
+  read_domains(domains, settings, environment, config);
+  apply_layer_mapping(config, domains);
   choose_default(config, wanted_default);
   warn_name_clashes(config);
   return config;
 }
 
+void log_problems(const DomainConfig& config) {
+  const std::string file = config.file.string();
+  for (const DomainProblem& problem : config.errors)
+    log::error("{}: domain '{}': {}", file, problem.domain, problem.message);
+  for (const DomainProblem& problem : config.warnings)
+    log::warn("{}: domain '{}': {}", file, problem.domain, problem.message);
+}
+
+Result<DomainConfig> parse_domain_config(std::string_view json, const std::filesystem::path& file,
+                                         const Settings& settings, const Environment& environment) {
+  LAI_TRY(const ConfigFile read, parse_config_file(json, file));
+  return read_domain_config(read, settings, environment);
+}
+
 Result<DomainConfig> load_domain_config(const std::filesystem::path& file, const Settings& settings,
                                         const Environment& environment) {
-  LAI_TRY(const std::string text, read_file(file, kConfigBytesMax), "config file");
-  return parse_domain_config(text, file, settings, environment);
+  LAI_TRY(const ConfigFile read, load_config_file(file));
+  return read_domain_config(read, settings, environment);
 }
 
 }  // namespace localai::runtime

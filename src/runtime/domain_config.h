@@ -40,6 +40,7 @@ struct Domain {
   std::vector<std::string> examples;  // for the router: what it is asked
   RoutingRules routing;
   Json config;                          // the object as read, without secrets
+  uint64_t version = 0;                 // in the domain store; 0: it is as the file has it
   std::optional<ServiceModel> service;  // of an hf-transformers domain: the model that answers
   std::string unsupported;              // what this build cannot do for it; "" when it can answer
 };
@@ -66,10 +67,26 @@ struct DomainConfig {
   [[nodiscard]] const Domain* find(std::string_view id) const;
 };
 
+// A config file before its keys are looked at: an object with an object "domains".
+struct ConfigFile {
+  std::filesystem::path path;  // "": there is none, and no domains
+  Json root = {{"domains", Json::object()}};
+};
 // Errors: kInvalidArgument (not JSON, not an object, no "domains"), naming the file.
+Result<ConfigFile> parse_config_file(std::string_view json, const std::filesystem::path& path);
+// The same from a file. Errors: kNotFound too.
+Result<ConfigFile> load_config_file(const std::filesystem::path& path);
+DomainConfig read_domain_config(const ConfigFile& file, const Settings& settings,
+                                const Environment& environment);
+// Logs what is wrong with it, domain by domain.
+void log_problems(const DomainConfig& config);
+
+// A domain's config without keys of other services; null stays null.
+Json without_secrets(Json config);
+
+// parse_config_file() and read_domain_config().
 Result<DomainConfig> parse_domain_config(std::string_view json, const std::filesystem::path& file,
                                          const Settings& settings, const Environment& environment);
-// The same from a file. Errors: kNotFound too.
 Result<DomainConfig> load_domain_config(const std::filesystem::path& file, const Settings& settings,
                                         const Environment& environment);
 

@@ -38,22 +38,37 @@ LocalService::LocalService(ServiceOptions options, std::unique_ptr<ModelOpener> 
       workers_(options.workers),
       transformers_(transformers_options(std::move(options.launch))),
       cache_(make_opener(std::move(opener), transformers_),
-             {.budget_bytes = settings_.cache_bytes_max}) {
+             {.budget_bytes = settings_.cache_bytes_max}),
+      admin_(std::move(options.admin)) {
   preload();
+  if (admin_) start_admin();
 }
 
 LocalService::~LocalService() {
+  if (admin_) admin_->stop();
   stopping_ = true;
   transformers_.stop();
   workers_
       .stop();  // what is queued fails fast; from here on the cache's answers run where they are
 }
 
-Serving LocalService::serve(DomainConfig config) const {
+void LocalService::start_admin() {
+  admin_->start({.apply = [this](DomainConfig config) { reload(std::move(config)); },
+                 .report =
+                     [this](std::string type, std::string reason) {
+                       ModelEvent event;
+                       event.type = std::move(type);
+                       event.path = resolver()->config().file.string();
+                       event.reason = std::move(reason);
+                       cache_.events().add(std::move(event));
+                     }});
+}
+
+Serving LocalService::serve(DomainConfig config) {
   Serving out;
   out.resolver = std::make_shared<const Resolver>(std::move(config), resolver_options_);
-  out.router =
-      std::make_shared<const Router>(out.resolver->config(), router_embedder(*out.resolver));
+  out.router = std::make_shared<const Router>(out.resolver->config(),
+                                              cached_router_embedder(*out.resolver, cache_));
   return out;
 }
 
@@ -227,7 +242,8 @@ Json LocalService::describe(const Resolver& resolver, const Domain& domain) cons
               {"model_name", domain.model_name},
               {"model_path", entry.path},
               {"loaded", entry.loaded},
-              {"available", domain.unsupported.empty()}};
+              {"available", domain.unsupported.empty()},
+              {"version", domain.version}};
   out["max_tokens"] = domain.max_tokens ? Json(*domain.max_tokens) : Json();
   out["temperature"] = domain.temperature ? Json(*domain.temperature) : Json();
   out["fallback_model"] = domain.fallbacks.empty() ? Json("") : Json(domain.fallbacks.front());
@@ -258,6 +274,16 @@ Result<Json> LocalService::domain(const std::string& id) const {
   const Domain* found = resolver->find_domain(id);
   if (found == nullptr) return not_found("domain '" + id + "': no domain of that name");
   return describe(*resolver, *found);
+}
+
+void LocalService::change_domain(DomainChange change, DomainChangeSink sink) {
+  if (!admin_) return sink(unavailable("this service keeps its domains as they are"));
+  admin_->change(std::move(change), std::move(sink));
+}
+
+void LocalService::domain_changes(ChangeQuery query, StoredChangesSink sink) {
+  if (!admin_) return sink(unavailable("this service keeps its domains as they are"));
+  admin_->changes(std::move(query), std::move(sink));
 }
 
 }  // namespace localai::runtime

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "runtime/candidate_run.h"
+#include "runtime/domain_admin.h"
 #include "runtime/model_cache.h"
 #include "runtime/resolver.h"
 #include "runtime/service.h"
@@ -21,6 +22,8 @@ struct ServiceOptions {
   Settings settings;
   ResolverOptions resolver;
   TransformersLaunch launch;  // of a Transformers service of our own
+  // Changes the domains while they are served, after load(); null: they stay as they are.
+  std::shared_ptr<DomainAdmin> admin;
   uint32_t workers = 2;
 };
 
@@ -46,6 +49,8 @@ class LocalService final : public Service {
                                                               EventLog::Watcher watcher) override;
   [[nodiscard]] Json domains() const override;
   [[nodiscard]] Result<Json> domain(const std::string& id) const override;
+  void change_domain(DomainChange change, DomainChangeSink sink) override;
+  void domain_changes(ChangeQuery query, StoredChangesSink sink) override;
 
   [[nodiscard]] std::vector<ServiceState> transformers() const override {
     return transformers_.states();
@@ -57,7 +62,8 @@ class LocalService final : public Service {
 
  private:
   void preload();
-  [[nodiscard]] Serving serve(DomainConfig config) const;
+  void start_admin();
+  [[nodiscard]] Serving serve(DomainConfig config);
   [[nodiscard]] Serving serving() const;
   [[nodiscard]] std::shared_ptr<const Resolver> resolver() const { return serving().resolver; }
   [[nodiscard]] TimePoint deadline() const;
@@ -73,6 +79,7 @@ class LocalService final : public Service {
   WorkQueue workers_;
   TransformersServices transformers_;
   ModelCache cache_;
+  const std::shared_ptr<DomainAdmin> admin_;
 };
 
 }  // namespace localai::runtime

@@ -456,6 +456,54 @@ TEST_F(LocalServiceTest, DroppingAnEmbeddingWhileItsModelLoadsCancelsIt) {
   EXPECT_EQ(promise.get_future().get().error().code, Code::kCancelled);
 }
 
+constexpr std::string_view kWithEmbedder = R"({"domains": {
+  "general": {"model_path": "one.gguf", "description": "anything"},
+  "other": {"model_path": "two.gguf", "description": "something else"}},
+  "routing": {"embedder": "embedder"}})";
+
+TEST_F(LocalServiceTest, TheRoutersEmbedderIsAModelOfTheCache) {
+  std::ofstream(root_ / "models" / "embedder.gguf") << "x";
+  make({}, kWithEmbedder);
+  const auto routed = [&] {
+    std::promise<Result<RouteDecision>> decision;
+    GenerateRequest request;
+    request.input = "hello";
+    service_->route("auto", request, [&](auto made) { decision.set_value(std::move(made)); });
+    return decision.get_future().get();
+  };
+  EXPECT_TRUE(service_->loaded().models.empty()) << "nobody has asked yet";
+  EXPECT_EQ(routed()->stage, "embedding");
+  EXPECT_EQ(routed()->stage, "embedding");
+  ASSERT_EQ(service_->loaded().models.size(), 1u);
+  EXPECT_EQ(service_->loaded().models[0].id, "embedder");
+  EXPECT_EQ(service_->loaded().models[0].in_use, 1u) << "kept for the router";
+  EXPECT_EQ(service_->loaded().bytes, 100u);
+  std::promise<Result<LoadedEntry>> entry;
+  service_->load("embedder", [&](auto loaded) { entry.set_value(std::move(loaded)); });
+  EXPECT_TRUE(entry.get_future().get().ok());
+  EXPECT_EQ(world_.count("open embedder"), 1) << "one copy";
+
+  auto config = parse_domain_config(kConfig, root_ / "domains.json", {},
+                                    [](std::string_view) { return std::nullopt; });
+  service_->reload(std::move(*config));
+  while (service_->loaded().models[0].in_use > 0) std::this_thread::yield();  // a worker's last use
+}
+
+TEST_F(LocalServiceTest, WithoutRoomForTheEmbedderRulesDecideAndSaySo) {
+  std::ofstream(root_ / "models" / "embedder.gguf") << "x";
+  world_.models["embedder"].bytes = 5000;
+  make({}, kWithEmbedder);
+  std::promise<Result<RouteDecision>> decision;
+  GenerateRequest request;
+  request.input = "hello";
+  service_->route("auto", request, [&](auto made) { decision.set_value(std::move(made)); });
+  const auto made = decision.get_future().get();
+  EXPECT_EQ(made->domain, "general");
+  EXPECT_EQ(made->stage, "default");
+  EXPECT_THAT(made->reason, HasSubstr("no embeddings: routing: embedder 'embedder': "));
+  EXPECT_EQ(service_->loaded().bytes, 0u);
+}
+
 TEST_F(LocalServiceTest, PreloadAndEagerLoadingLoadAtStart) {
   Settings settings;
   settings.preload = {"two", "nosuch"};

@@ -20,12 +20,13 @@ struct ModelEvent {
   uint64_t id = 0;       // 1, 2, 3, ...
   double time_unix = 0;  // seconds
   // "load_started" (with the plan that follows), "load_finished", "load_failed", "evicted" (for
-  // another model), "unloaded" (asked for, or its ttl_seconds are over)
+  // another model), "unloaded" (asked for, or its ttl_seconds are over); without a model:
+  // "config_applied", "config_refused" (path: the config file)
   std::string type = {};
   std::string model = {}, path = {};
   uint64_t bytes = 0;  // load_started: predicted; load_finished: held; evicted, unloaded: freed
   double load_ms = 0;  // load_finished
-  std::string reason = {};           // load_failed, evicted, unloaded
+  std::string reason = {};           // load_failed, evicted, unloaded, config_*
   std::vector<Eviction> evict = {};  // load_started
 };
 

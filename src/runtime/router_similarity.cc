@@ -16,6 +16,12 @@ size_t character_start(std::string_view text, size_t at) {
   return at;
 }
 
+// Is it an error that may be gone the next time (the embedder has no room yet)?
+bool is_passing(const Result<RoutingHead>& head) {
+  return !head.ok() &&
+         (head.error().code == Code::kExhausted || head.error().code == Code::kUnavailable);
+}
+
 }  // namespace
 
 std::string embedded_part(std::string_view text) {
@@ -75,7 +81,7 @@ Result<RoutingHead> Similarity::prepare() const {
 
 Result<const RoutingHead*> Similarity::head() const {
   const std::lock_guard lock(prepared_->mutex);
-  if (!prepared_->head) prepared_->head = prepare();
+  if (!prepared_->head || is_passing(*prepared_->head)) prepared_->head = prepare();
   if (!prepared_->head->ok()) return prepared_->head->error();
   return &**prepared_->head;
 }

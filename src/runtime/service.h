@@ -11,6 +11,7 @@
 #include "runtime/backend.h"
 #include "runtime/cache_plan.h"
 #include "runtime/circuit_breaker.h"
+#include "runtime/domain_change.h"
 #include "runtime/model_events.h"
 #include "runtime/router.h"
 
@@ -128,6 +129,9 @@ class Service {
   // Shape of GET /v1/domains, and of one domain (kNotFound).
   [[nodiscard]] virtual Json domains() const = 0;
   [[nodiscard]] virtual Result<Json> domain(const std::string& id) const = 0;
+  // As of DomainAdmin; kUnavailable too where domains cannot be changed.
+  virtual void change_domain(DomainChange change, DomainChangeSink sink) = 0;
+  virtual void domain_changes(ChangeQuery query, StoredChangesSink sink) = 0;
 };
 
 }  // namespace localai::runtime

@@ -93,6 +93,9 @@ bool is_truthy(const std::optional<std::string>& value) {
 const std::vector<VariableSpec>& known_variables() {
   static const std::vector<VariableSpec> kVariables = {
       {"DOMAIN_CONFIG_PATH", "the config file when --config names none"},
+      {"DOMAIN_CONFIG_WATCH", "0: a changed config file is read again on SIGHUP alone"},
+      {"DOMAIN_DATA_DIR", "folder of the domain store when --data-dir names none"},
+      {"POSTGRES_DSN", "domains that the API changes are kept in this PostgreSQL database"},
       {"ENABLE_LAZY_LOADING", "models load on first use; 0 loads every domain's model at start"},
       {"MODEL_CACHE_MAX_MEMORY_MB", "hard budget of all loaded models together, in MiB"},
       {"MODEL_CACHE_WAIT_SECONDS", "how long a request waits for room in that budget"},
@@ -142,6 +145,10 @@ Result<Settings> read_settings(const Environment& environment) {
   }
   LAI_TRY_STATUS(read_breaker(environment, settings.breaker));
   settings.config_path = environment("DOMAIN_CONFIG_PATH").value_or("");
+  if (const auto watch = environment("DOMAIN_CONFIG_WATCH"); watch && !trim(*watch).empty())
+    settings.watch_config = is_truthy(watch);
+  settings.data_dir = environment("DOMAIN_DATA_DIR").value_or("");
+  settings.postgres_dsn = environment("POSTGRES_DSN").value_or("");
   settings.gpu_wanted = !is_truthy(environment("DISABLE_GGUF_GPU")) &&
                         (environment("CUDA_VISIBLE_DEVICES").value_or("") != "" ||
                          environment("GGML_CUDA").value_or("") != "");

@@ -30,6 +30,9 @@ struct Settings {
   std::string transformers_base_url;                // TRANSFORMERS_BASE_URL, without "/v1"
   BreakerOptions breaker;                           // TRANSFORMERS_CB_*
   std::string config_path;                          // DOMAIN_CONFIG_PATH; "" when not set
+  bool watch_config = true;                         // DOMAIN_CONFIG_WATCH
+  std::string data_dir;                             // DOMAIN_DATA_DIR; "" when not set
+  std::string postgres_dsn;                         // POSTGRES_DSN; "" when not set
   bool gpu_wanted = false;            // CUDA_VISIBLE_DEVICES or GGML_CUDA, not DISABLE_GGUF_GPU
   std::optional<int32_t> gpu_layers;  // GGUF_GPU_LAYERS
 };

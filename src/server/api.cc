@@ -90,8 +90,14 @@ const std::vector<Api::Route>& Api::routes() {
       {"POST", "/v1/models/unload", &Api::unload_model},
       {"GET", "/v1/models/{id}", &Api::get_model},
       {"GET", "/v1/domains", &Api::list_domains},
+      {"POST", "/v1/domains", &Api::create_domain},
+      {"POST", "/v1/domains/create", &Api::create_domain_v0},
       {"POST", "/v1/domains/{id}/chat/completions", &Api::domain_chat},
+      {"GET", "/v1/domains/{id}/versions", &Api::domain_versions},
       {"GET", "/v1/domains/{id}", &Api::get_domain},
+      {"PUT", "/v1/domains/{id}", &Api::replace_domain},
+      {"DELETE", "/v1/domains/{id}", &Api::remove_domain},
+      {"GET", "/v1/domain-audit", &Api::domain_audit},
       {"GET", "/v1/domain-registry", &Api::domain_registry},
       {"GET", "/v1/agent-catalog", &Api::agent_catalog},
       {"GET", "/v2/models", &Api::v2_models},
@@ -112,27 +118,30 @@ void Api::handle(net::Request request, std::shared_ptr<net::Sink> sink) const {
   log::debug("{} {} {}", request.id, request.method, request.path);
   Call call{std::move(request), "", std::move(sink)};
   const net::Request& asked = call.request;
-  const Route* found = nullptr;
-  std::string_view raw_id;
-  for (const Route& route : routes())
-    if (const auto id = route.match(asked.path)) {
-      found = &route;
-      raw_id = *id;
-      break;
-    }
-  if (found == nullptr) return call.fail(no_such_path(asked));
   const bool reads = asked.method == "GET" || asked.method == "HEAD";
-  if (found->method == "GET" ? !reads : asked.method != found->method) {
+  const Route* first = nullptr;  // that fits the path
+  const Route* found = nullptr;  // and the method
+  std::string allowed;
+  for (const Route& route : routes()) {
+    if (first == nullptr ? !route.match(asked.path) : route.pattern != first->pattern) continue;
+    if (first == nullptr) first = &route;
+    if (route.method == "GET" ? reads : asked.method == route.method) found = &route;
+    allowed += std::string(allowed.empty() ? "" : ", ") + std::string(route.method);
+    if (route.method == "GET") allowed += ", HEAD";
+  }
+  if (first == nullptr) return call.fail(no_such_path(asked));
+  if (found == nullptr) {
     ApiError error;
     error.status = 405;
-    error.message = "this endpoint answers only " + std::string(found->method);
+    error.message = "this endpoint answers only " + allowed;
     error.code = "method_not_allowed";
     net::Response response = error_response(error);
-    response.headers.push_back({"allow", found->method == "GET" ? "GET, HEAD" : "POST"});
+    response.headers.push_back({"allow", allowed});
     return call.sink->respond(std::move(response));
   }
-  if (!net::percent_decode(raw_id, call.id)) return call.fail(no_such_path(asked));
-  if (!reads)
+  if (!net::percent_decode(*first->match(asked.path), call.id))
+    return call.fail(no_such_path(asked));
+  if (!reads && !(asked.method == "DELETE" && asked.body.empty()))
     if (const auto refusal = net::check_json_content(asked))
       return call.fail(from_refusal(*refusal));
   (this->*found->handler)(call);
@@ -171,14 +180,6 @@ void Api::get_model(Call& call) const {
     if (entry.id == call.id)
       return call.sink->respond(json_response(model_json(entry, started_unix_)));
   call.fail(no_such_model(call.id));
-}
-
-void Api::list_domains(Call& call) const { call.sink->respond(json_response(service_.domains())); }
-
-void Api::get_domain(Call& call) const {
-  const Result<Json> domain = service_.domain(call.id);
-  if (!domain.ok()) return call.fail(from_error(domain.error()));
-  call.sink->respond(json_response(*domain));
 }
 
 void Api::generate(Call& call, ParsedRequest parsed, bool chat, const std::string& domain) const {

@@ -49,12 +49,21 @@ class Api {
   void v2_models(Call& call) const;
   void v2_health(Call& call) const;
   void v2_chat(Call& call) const;
-  void list_domains(Call& call) const;
+  void list_domains(Call& call) const;  // these eight: api_domains.cc
   void get_domain(Call& call) const;
+  void create_domain(Call& call) const;
+  void create_domain_v0(Call& call) const;
+  void replace_domain(Call& call) const;
+  void remove_domain(Call& call) const;
+  void domain_versions(Call& call) const;
+  void domain_audit(Call& call) const;
   void chat(Call& call) const;
   void domain_chat(Call& call) const;
   void complete(Call& call) const;
   void embed(Call& call) const;
+  net::Response changed_response(const runtime::DomainChanged& changed, int status) const;
+  void change_domain(Call& call, runtime::DomainChange change,
+                     std::function<net::Response(const runtime::DomainChanged&)> render) const;
   // `domain`: named by the path; "": the request names its model.
   void generate(Call& call, ParsedRequest parsed, bool chat, const std::string& domain = "") const;
   void route(Call& call) const;

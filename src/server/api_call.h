@@ -2,6 +2,7 @@
 // One call of an endpoint on its way through the Api, and the answers that handlers share.
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "base/json.h"
 #include "net/http.h"
@@ -18,6 +19,8 @@ struct Api::Call {
   void fail(const ApiError& error) const { sink->respond(error_response(error)); }
 };
 
+// The value of `name` in "a=1&b=2", as it stands there, or "".
+std::string_view query_value(std::string_view query, std::string_view name);
 net::Response json_response(const Json& body, int status = 200);
 Json loaded_json(const runtime::LoadedEntry& entry);
 

@@ -51,7 +51,8 @@ std::variant<std::string, ApiError> parse_model_body(std::string_view body) {
   return *model;
 }
 
-// The value of `name` in "a=1&b=2", or "".
+}  // namespace
+
 std::string_view query_value(std::string_view query, std::string_view name) {
   while (!query.empty()) {
     const std::string_view pair = query.substr(0, query.find('&'));
@@ -61,8 +62,6 @@ std::string_view query_value(std::string_view query, std::string_view name) {
   }
   return {};
 }
-
-}  // namespace
 
 Json loaded_json(const runtime::LoadedEntry& entry) {
   const engine::EngineMemory& memory = entry.memory;

@@ -89,7 +89,8 @@ class ApiTest : public ::testing::Test {
     request.body = std::move(body);
     request.query = query_;
     request.headers = headers_;
-    if (request.method == "POST") request.headers.push_back({"content-type", "application/json"});
+    if (request.method == "POST" || request.method == "PUT")
+      request.headers.push_back({"content-type", "application/json"});
     const auto sink = std::make_shared<RecordingSink>();
     sink->writable_ = writable;
     api_.handle(std::move(request), sink);
@@ -140,6 +141,84 @@ TEST_F(ApiTest, Embeddings) {
   EXPECT_THAT(refused.body, HasSubstr("model 'chatty': it makes no embeddings"));
   EXPECT_EQ(ask("POST", "/v1/embeddings", R"({"input":"a","dimensions":3})").status, 400);
   EXPECT_EQ(ask("POST", "/v1/embeddings", R"({"input":[]})").status, 400);
+}
+
+std::string header_of(const net::Response& response, const std::string& name) {
+  for (const net::Header& header : response.headers)
+    if (header.name == name) return header.value;
+  return "";
+}
+
+TEST_F(ApiTest, DomainsAreCreatedReplacedAndRemoved) {
+  headers_ = {{"x-localai-actor", "ann"}};
+  const net::Response made =
+      ask("POST", "/v1/domains", R"({"id":"new","config":{"a":1},"metadata":{"m":2}})");
+  EXPECT_EQ(made.status, 201);
+  EXPECT_EQ(header_of(made, "location") + header_of(made, "etag"), "/v1/domains/new\"4\"");
+  EXPECT_EQ(made.body, R"({"id":"new","object":"domain","available":false,"reason":"its )"
+                       R"(enabled_env_var is not set","version":4,"warnings":["a warning"]})");
+  EXPECT_EQ(service_.last_change.actor, "ann");
+  EXPECT_EQ(dump_json(service_.last_change.config), R"({"a":1})");
+  EXPECT_EQ(dump_json(service_.last_change.metadata), R"({"m":2})");
+
+  const net::Response old = ask("POST", "/v1/domains/create", R"({"domain_id":"new","config":{}})");
+  EXPECT_EQ(old.status, 200);
+  EXPECT_THAT(old.body, StartsWith(R"({"status":"success","domain_id":"new",)"));
+
+  const net::Response replaced =
+      ask("PUT", "/v1/domains/general", R"({"version":3,"restore_version":2})");
+  EXPECT_EQ(replaced.body, R"({"id":"general","version":4,"warnings":["a warning"]})");
+  EXPECT_EQ(service_.last_change.restore_version, 2u);
+  EXPECT_EQ(service_.last_change.expected, 3u);
+
+  query_ = "version=3";
+  const net::Response removed = ask("DELETE", "/v1/domains/general");
+  EXPECT_EQ(removed.body, R"({"id":"general","object":"domain","deleted":true,"version":4,)"
+                          R"("warnings":["a warning"]})");
+  EXPECT_EQ(service_.last_change.expected, 3u);
+}
+
+TEST_F(ApiTest, LostUpdatesAndFaultsOfDomains) {
+  const auto put = [&](const std::string& body, const std::string& match) {
+    headers_ = {{"if-match", match}};
+    return ask("PUT", "/v1/domains/general", body).status;
+  };
+  EXPECT_EQ(put(R"({"config":{}})", "\"3\""), 200);
+  EXPECT_EQ(put(R"({"config":{}})", "*"), 200);
+  EXPECT_EQ(put(R"({"config":{}})", "\"2\""), 412);
+  EXPECT_EQ(put(R"({"config":{}})", "2"), 400);
+  EXPECT_EQ(put(R"({"config":{},"version":2})", ""), 409);
+  EXPECT_EQ(put(R"({"config":{},"version":-1})", ""), 400);
+  EXPECT_EQ(put(R"({"config":{},"restore_version":1})", ""), 400);
+  EXPECT_EQ(put(R"({"config":1})", ""), 400);
+  EXPECT_EQ(put("{}", ""), 400);
+  headers_ = {};
+  EXPECT_EQ(ask("POST", "/v1/domains", R"({"id":"general","config":{}})").status, 409);
+  EXPECT_EQ(ask("POST", "/v1/domains", R"({"id":"down","config":{}})").status, 503);
+  EXPECT_THAT(ask("POST", "/v1/domains", R"({"id":"bad","config":{}})").body,
+              HasSubstr(R"("param":"config.temperature","code":"invalid_value")"));
+  EXPECT_EQ(header_of(ask("PATCH", "/v1/domains/general"), "allow"), "GET, HEAD, PUT, DELETE");
+  EXPECT_EQ(header_of(ask("PUT", "/v1/domains/create"), "allow"), "POST");
+}
+
+TEST_F(ApiTest, VersionsAndTheAuditTrailShowNoSecrets) {
+  query_ = "domain=a%2Fb&limit=5&before=7";
+  EXPECT_EQ(ask("GET", "/v1/domain-audit").body,
+            R"({"object":"list","data":[{"sequence":9,"time":1.5,"domain":"general","version":3,)"
+            R"("action":"update","actor":"me","request_id":"r1","old":null,)"
+            R"("new":{"model_path":"m"},"metadata":null}]})");
+  EXPECT_EQ(service_.last_query.id, "a/b");
+  EXPECT_EQ(service_.last_query.limit, 5u);
+  EXPECT_EQ(service_.last_query.before, 7u);
+  for (const char* bad : {"limit=0", "limit=1001", "before=x", "domain=%zz"}) {
+    query_ = bad;
+    EXPECT_EQ(ask("GET", "/v1/domain-audit").status, 400) << bad;
+  }
+  query_ = "";
+  EXPECT_THAT(ask("GET", "/v1/domains/general/versions").body,
+              HasSubstr(R"("version":3,"time":1.5,"action":"update")"));
+  EXPECT_EQ(ask("GET", "/v1/domains/nobody/versions").status, 404);
+  EXPECT_EQ(ask("GET", "/v1/domains/down/versions").status, 503);
 }
 
 TEST_F(ApiTest, AWholeChatAnswer) {

@@ -58,7 +58,10 @@ def test_domains_answer_as_the_quantized_file(name, tmp_path):
     for kind in TYPES:
         tensors = gguf.GGUFReader(tmp_path / f"{kind}.gguf").tensors
         entry = entries[f"loaded-{kind}"]
-        assert entry["memory"]["weights_private_bytes"] == sum(tensor.n_bytes for tensor in tensors)
+        # Matrices lie in whole panels of 16 rows.
+        bytes_of_file = sum(tensor.n_bytes for tensor in tensors)
+        rounding = sum(16 * tensor.n_bytes // int(tensor.shape[-1]) + 64 for tensor in tensors)
+        assert 0 <= entry["memory"]["weights_private_bytes"] - bytes_of_file <= rounding
         assert entry["memory"]["weights_mapped_bytes"] == 0
         assert sum(entry["memory"].values()) <= entry["bytes"] == entry["predicted_bytes"]
         assert entry["bytes"] < entries["model"]["bytes"]

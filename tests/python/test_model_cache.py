@@ -80,6 +80,13 @@ def serving(*args, **kwargs):
         server.process.kill()
 
 
+def wait_for(done, server):
+    end = time.monotonic() + WAIT_SECONDS
+    while not done():
+        assert time.monotonic() < end, server.log.read_text()[-2000:]
+        time.sleep(0.05)
+
+
 def domain(path, **more):
     return {"model_path": str(path), "backend_type": "gguf", "context_length": 512} | more
 
@@ -160,10 +167,7 @@ def test_sighup_reads_the_config_again(tmp_path, smollm2):
 
         def reload_until(done):
             server.process.send_signal(signal.SIGHUP)
-            end = time.monotonic() + WAIT_SECONDS
-            while not done():
-                assert time.monotonic() < end, server.log.read_text()[-2000:]
-                time.sleep(0.05)
+            wait_for(done, server)
 
         server.write({"two": domain(smollm2)}, "two")
         reload_until(lambda: server.client.get("/v1/domains/two").status_code == 200)
@@ -240,3 +244,33 @@ def test_soak(tmp_path, smollm2, gemma3):
             first = next(i for i, event in enumerate(events) if event["type"] == "load_started")
             check_plans(events[first:])
         assert all(model["in_use"] == 0 for model in held["data"])
+
+
+def test_the_routers_embedder_is_counted_and_shared(tmp_path, smollm2, minilm):
+    routing = {"embedder": str(minilm), "min_score": 100}
+    domains = {
+        "money": domain(smollm2, description="money, banks and taxes", examples=["How do I save money at a bank?"]),
+        "food": domain(smollm2, description="cooking and recipes", examples=["How do I bake bread?"]),
+        "vectors": {"model_path": str(minilm)},
+    }
+
+    def route(server):
+        return server.client.post("/v1/route", json={"input": "which oven for a cake"}).json()
+
+    config = {"domains": domains, "default_domain": "money", "routing": routing}
+    with serving(tmp_path, {}, "money", budget_mib=400) as server:
+        server.config.write_text(json.dumps(config))
+        wait_for(lambda: server.client.get("/v1/domains/food").status_code == 200, server)
+        assert server.loaded()["data"] == [], "it is loaded when it is needed"
+        decision = route(server)
+        assert (decision["domain"], decision["stage"]) == ("food", "embedding")
+        entry = server.loaded()["data"][0]
+        assert entry["path"] == str(minilm.resolve()) and entry["in_use"] == 1 and entry["bytes"] > 80 * MIB
+        answer = server.client.post("/v1/embeddings", json={"model": "vectors", "input": "one copy"})
+        assert answer.status_code == 200 and len(server.loaded()["data"]) == 1
+        assert server.post("unload", "vectors").status_code == 503, "the router uses it"
+        assert "MiniLM" in run_localai("ps", "--port", server.port).decode()
+    with serving(tmp_path, domains, "money", budget_mib=60) as server:
+        server.config.write_text(json.dumps(config))
+        wait_for(lambda: "no embeddings: routing: embedder" in route(server)["reason"], server)
+        assert route(server)["domain"] == "money" and server.loaded()["bytes"] == 0

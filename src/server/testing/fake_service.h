@@ -99,6 +99,31 @@ class FakeService final : public runtime::Service {
     if (id != "general") return not_found("the domain '" + id + "' does not exist");
     return Json{{"id", id}};
   }
+  // A domain store in miniature: "general" is at version 3, "down" is a store that does not answer.
+  void change_domain(runtime::DomainChange change, runtime::DomainChangeSink sink) override {
+    last_change = change;
+    if (change.id == "down") return sink(unavailable("domain store x: it is down"));
+    if (change.id == "bad") return sink(invalid("config.temperature: 5 is not a number"));
+    runtime::DomainChanged out{change.id, 3};
+    if (change.kind == runtime::DomainChange::Kind::kCreate && change.id == "general")
+      out.conflict = "domain 'general': exists already";
+    if (change.expected && *change.expected != 3) out.conflict = "it is at version 3";
+    if (!out.conflict.empty()) return sink(out);
+    out.version = 4;
+    out.warnings = {"a warning"};
+    out.active = change.id == "general";
+    sink(std::move(out));
+  }
+  void domain_changes(runtime::ChangeQuery query, runtime::StoredChangesSink sink) override {
+    last_query = query;
+    if (query.id == "down") return sink(unavailable("domain store x: it is down"));
+    if (query.id == "nobody") return sink(std::vector<runtime::StoredChange>{});
+    runtime::StoredChange change{9, 1.5, "general", 3, "update", "me", "r1", {}, {}, {}};
+    change.config = {{"model_path", "m"}, {"api_key", "secret"}};
+    sink(std::vector<runtime::StoredChange>{change});
+  }
+  runtime::DomainChange last_change;
+  runtime::ChangeQuery last_query;
 
   std::atomic<int> running{0};
   runtime::EventLog events;
