@@ -29,7 +29,7 @@ struct DomainChanged {
   // Not "": nothing was changed, because it is there already or at another version than expected.
   std::string conflict = {};
   std::vector<std::string> warnings = {};  // about its config, as for the file
-  bool active = false;                // false: removed, or its enabled_env_var is not set
+  bool active = false;                     // false: removed, or its enabled_env_var is not set
 };
 using DomainChangeSink = std::function<void(Result<DomainChanged>)>;
 using StoredChangesSink = std::function<void(Result<std::vector<StoredChange>>)>;

@@ -257,7 +257,8 @@ TEST_F(DomainAdminTest, ABrokenFileChangesNothing) {
   settle();
   EXPECT_THAT(ids(), ElementsAre("one", "two"));
   ASSERT_EQ(reports_.size(), 1u);
-  EXPECT_THAT(reports_[0], HasSubstr("config_refused: SIGHUP: domains.json: not valid JSON: line 1"));
+  EXPECT_THAT(reports_[0],
+              HasSubstr("config_refused: SIGHUP: domains.json: not valid JSON: line 1"));
 }
 
 TEST_F(DomainAdminTest, TheChangesOfOthersAreFollowed) {
