@@ -69,8 +69,10 @@ Status serve(const ServeArguments& arguments) {
   block_hangup();
   LAI_TRY(runtime::ServiceOptions options, bare_service_options(arguments));
   const runtime::Settings settings = options.settings;
-  bool allow_unauthenticated = false, repack = true;
-  std::string data_dir;  // "": DOMAIN_DATA_DIR, else the config file's folder
+  const std::string config = config_path(arguments, settings);
+  LAI_TRY_STATUS(add_domains(arguments, config, options));
+  const std::shared_ptr<runtime::DomainAdmin> admin = options.admin;
+  runtime::LocalService service(std::move(options), runtime::make_native_opener(arguments.repack));
 
   net::Server* running = nullptr;  // set before the first request can come
   const server::Api api(service, {LOCALAI_VERSION, [&running] { return running->draining(); }});
