@@ -11,6 +11,8 @@ namespace localai::models {
 namespace {
 
 constexpr uint64_t kAlignment = kernels::kLineBytes;
+// Packed and given back at a time: so much of a matrix is in memory twice, on each thread.
+constexpr size_t kPieceBytes = 1 << 20;
 
 struct Target {
   Matrix* matrix;
@@ -50,27 +52,60 @@ std::vector<Target> choose_targets(const ArchSpec& spec, const Hyperparameters& 
   return targets;
 }
 
+// Packs panels one after the other and gives their source back, a piece at a time.
+class PanelPacker {
+ public:
+  PanelPacker(const Matrix& matrix, const kernels::KernelSet& kernels, const std::byte* from,
+              std::byte* to)
+      : matrix_(matrix),
+        pack_panel_(kernels.pack_panel[static_cast<size_t>(matrix.dtype)]),
+        panel_bytes_(kernels::kPanelRows * matrix.row_bytes),
+        from_(from),
+        to_(to) {}
+
+  [[nodiscard]] size_t piece() const { return std::max<size_t>(kPieceBytes / panel_bytes_, 1); }
+
+  void run(size_t begin, size_t end) const {
+    std::vector<std::byte> rows(in_place() ? panel_bytes_ : 0);
+    for (size_t p = begin; p < end; ++p) {
+      const std::byte* source = from_ + p * panel_bytes_;
+      const size_t count = std::min(kernels::kPanelRows, matrix_.rows - p * kernels::kPanelRows);
+      if (in_place()) {
+        std::copy_n(source, count * matrix_.row_bytes, rows.data());
+        source = rows.data();
+      }
+      pack_panel_(source, matrix_.row_bytes, count, matrix_.cols, to_ + p * panel_bytes_);
+      if ((p + 1) % piece() == 0 || p + 1 == end) release(p + 1 - std::min(piece(), p + 1), p + 1);
+    }
+  }
+
+ private:
+  [[nodiscard]] bool in_place() const { return from_ == to_; }
+  void release(size_t begin, size_t end) const {
+    if (in_place()) return;
+    const size_t rows_end = std::min(end * kernels::kPanelRows, matrix_.rows);
+    formats::Checkpoint::release_pages(
+        {from_ + begin * panel_bytes_, from_ + rows_end * matrix_.row_bytes});
+  }
+
+  const Matrix& matrix_;
+  void (*pack_panel_)(const std::byte*, size_t, size_t, size_t, std::byte*);
+  const size_t panel_bytes_;
+  const std::byte* from_;
+  std::byte* to_;
+};
+
 void pack(const Target& target, const kernels::KernelSet& kernels, ThreadPool& pool,
           std::byte* out) {
   const Matrix& matrix = *target.matrix;
-  const auto pack_panel = kernels.pack_panel[static_cast<size_t>(matrix.dtype)];
   const size_t panels = (matrix.rows + kernels::kPanelRows - 1) / kernels::kPanelRows;
-  const size_t panel_bytes = kernels::kPanelRows * matrix.row_bytes;
   for (uint64_t e = 0; e < target.experts; ++e) {
     const std::byte* from = matrix.expert(e).data;
     std::byte* to = out + e * target.expert_bytes();
-    pool.for_ranges(panels, 1, [&](size_t begin, size_t end) {
-      std::vector<std::byte> rows(from == to ? panel_bytes : 0);
-      for (size_t p = begin; p < end; ++p) {
-        const std::byte* source = from + p * panel_bytes;
-        const size_t count = std::min(kernels::kPanelRows, matrix.rows - p * kernels::kPanelRows);
-        if (from == to) {
-          std::copy_n(source, count * matrix.row_bytes, rows.data());
-          source = rows.data();
-        }
-        pack_panel(source, matrix.row_bytes, count, matrix.cols, to + p * panel_bytes);
-      }
-    });
+    const PanelPacker packer(matrix, kernels, from, to);
+    pool.for_ranges(panels, packer.piece(),
+                    [&](size_t begin, size_t end) { packer.run(begin, end); });
+    // Once more in one piece, for the pages that two pieces share.
     if (from != to) formats::Checkpoint::release_pages({from, matrix.rows * matrix.row_bytes});
   }
 }

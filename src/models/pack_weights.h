@@ -18,7 +18,7 @@ PackedWeights plan_packing(const ArchSpec& spec, const Hyperparameters& hyper,
                            const kernels::KernelSet& kernels, Weights& weights);
 
 // Packs every matrix for which `kernels` have a product over panels: one after the other, on all
-// threads, the mapped pages of one given back before the next is read. in_place: the matrices are
+// threads, the mapped pages given back as it goes. in_place: the matrices are
 // copies that quantize_weights() made, with room for whole panels. Errors: kExhausted.
 Status pack_weights(const ArchSpec& spec, const Hyperparameters& hyper,
                     const kernels::KernelSet& kernels, bool in_place, ThreadPool& pool,

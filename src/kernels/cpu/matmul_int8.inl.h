@@ -188,9 +188,10 @@ template <class Block>
 [[gnu::always_inline]] inline void prefetch(const PanelBlock& p, size_t sub) {
   constexpr size_t kAhead = 4096;
   constexpr size_t kSubs = Format<Block>::kSubs, kLines = kPanelLayout<Block>.lines;
-#pragma GCC unroll 16
-  for (size_t i = sub * kLines / kSubs; i < (sub + 1) * kLines / kSubs; ++i)
-    __builtin_prefetch(p.lines + kAhead + i * kLineBytes);
+  constexpr size_t kShare = (kLines + kSubs - 1) / kSubs;
+  const uint8_t* at = p.lines + kAhead + sub * kLines / kSubs * kLineBytes;
+#pragma GCC unroll 8
+  for (size_t i = 0; i < kShare; ++i) __builtin_prefetch(at + i * kLineBytes);
 }
 
 // kRows rows from r on, over `blocks` blocks of 32 from block b0 on, which is p's first.
