@@ -14,6 +14,19 @@
 #include "kernels/cpu/int8_pack.inl.h"
 #include "kernels/kernels.h"
 
+// The parts of a block, each with shifts of its own. Not unrolled where every load is
+// instrumented: compilers take minutes over that.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define LAI_UNROLL_BLOCK
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define LAI_UNROLL_BLOCK
+#endif
+#endif
+#ifndef LAI_UNROLL_BLOCK
+#define LAI_UNROLL_BLOCK _Pragma("GCC unroll 8")
+#endif
+
 namespace localai::kernels {
 namespace {
 
@@ -153,7 +166,7 @@ struct Sweep {
       sums[i].low = kStart ? broadcast4(&terms[i].low[b]) : iset1(0);
       sums[i].high = kStart && Fmt::kFactors ? broadcast4(&terms[i].high[b]) : iset1(0);
     }
-#pragma GCC unroll 8
+    LAI_UNROLL_BLOCK
     for (int e = 0; e < 8; ++e) {
       const I codes = code(static_cast<size_t>(e));
 #pragma GCC unroll 8
@@ -206,7 +219,7 @@ template <class Block, size_t kRows>
     for (size_t b = 0; b < n; b += Fmt::kSubs) {
       Scales<Fmt::kSubs> s;
       Fmt::scales(p, s);
-#pragma GCC unroll 8
+      LAI_UNROLL_BLOCK
       for (size_t sub = 0; sub < Fmt::kSubs; ++sub) {
         if constexpr (Fmt::kPrefetch) prefetch<Block>(p, sub);
         sweep.add(b + sub, s, sub, [&](size_t e) { return Fmt::code(p, sub, e); });
@@ -231,9 +244,9 @@ template <class Block>
   for (size_t b = 0; b < blocks; b += Fmt::kSubs, advance<Block>(p)) {
     Scales<Fmt::kSubs> s;
     Fmt::scales(p, s);
-#pragma GCC unroll 8
+    LAI_UNROLL_BLOCK
     for (size_t sub = 0; sub < Fmt::kSubs; ++sub) {
-#pragma GCC unroll 8
+      LAI_UNROLL_BLOCK
       for (size_t e = 0; e < 8; ++e) istore(lines.codes[b + sub][e], Fmt::code(p, sub, e));
       lines.scales.d[b + sub] = s.d[sub];
       if constexpr (Fmt::kMin) lines.scales.m[b + sub] = s.m[sub];
