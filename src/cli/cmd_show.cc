@@ -8,6 +8,7 @@
 #include "cli/command.h"
 #include "cli/service_options.h"
 #include "engine/engine.h"
+#include "runtime/backend_choice.h"
 
 namespace localai::cli {
 namespace {
@@ -17,12 +18,20 @@ struct ShowArguments : ServiceArguments {
   bool json = false;
 };
 
+Json described(const runtime::Domain& domain) {
+  return {{"id", domain.id},
+          {"name", domain.name},
+          {"system_prompt", domain.system_prompt.value_or("")}};
+}
+
 Json describe(const engine::LoadedModel& model, const runtime::Target& target) {
   const models::ModelInfo& info = model.model->info();
   const text::VocabularySpec& vocabulary = model.tokenizer->spec();
   Json out = {{"model", target.source.name},
               {"path", target.source.path.string()},
               {"format", model.checkpoint->format()},
+              {"backend", target.resolution.backend},
+              {"backend_reason", "the native engine has architecture '" + info.architecture + "'"},
               {"architecture", info.architecture},
               {"name", info.name},
               {"parameters", info.parameters},
@@ -39,26 +48,47 @@ Json describe(const engine::LoadedModel& model, const runtime::Target& target) {
   const bool sentence_piece = vocabulary.kind == text::TokenizerKind::kSentencePieceBpe;
   out["tokenizer"] = sentence_piece ? "SentencePiece BPE" : "byte-level BPE";
   out["chat_template"] = !model.chat_template.empty();
-  if (target.domain != nullptr)
-    out["domain"] = {{"id", target.domain->id},
-                     {"name", target.domain->name},
-                     {"system_prompt", target.domain->system_prompt.value_or("")}};
+  if (target.domain != nullptr) out["domain"] = described(*target.domain);
   return out;
 }
 
+// Where a model that a service answers for lies here, if it does.
+Result<std::filesystem::path> folder_of(const runtime::Target& target, const std::string& asked,
+                                        const runtime::ModelCatalog& catalog) {
+  if (target.domain == nullptr) {
+    if (const auto file = catalog.find_name(asked); file.ok()) return file->path;
+    return catalog.find_path(asked);
+  }
+  if (auto path = catalog.find_path(target.domain->model_path); path.ok()) return path;
+  LAI_TRY(const runtime::ModelFile file, catalog.find_name(target.domain->model_name));
+  return file.path;
+}
+
 // A model of a Transformers service: what this program knows of it.
-Json describe_service(const runtime::Domain& domain) {
-  const runtime::ServiceModel& model = *domain.service;
-  return {{"model", model.name},
-          {"backend", domain.backend},
-          {"service", model.base_url.empty() ? "one of our own" : model.base_url},
-          {"dtype", model.dtype.empty() ? Json("as the service chooses") : Json(model.dtype)},
-          {"quantization", model.quantization},
-          {"timeout_seconds", model.timeout_seconds},
-          {"domain",
-           {{"id", domain.id},
-            {"name", domain.name},
-            {"system_prompt", domain.system_prompt.value_or("")}}}};
+Json describe_service(const runtime::Target& target, const std::string& asked,
+                      const runtime::Resolver& resolver) {
+  const runtime::ServiceModel& model = *target.source.service;
+  const runtime::Domain* domain = target.domain;
+  const auto path = folder_of(target, asked, resolver.catalog());
+  const runtime::BackendChoice choice =
+      path.ok() ? runtime::choose_backend_of(*path) : runtime::BackendChoice{};
+  std::string reason = choice.reason;
+  if (domain != nullptr && domain->service)
+    reason = domain->config.contains("backend_type")
+                 ? "the domain's backend_type says so"
+                 : "TRANSFORMERS_BASE_URL is set, and the domain names no backend";
+  Json out = {{"model", target.source.name},
+              {"backend", target.resolution.backend},
+              {"backend_reason", reason},
+              {"service", model.base_url.empty() ? "one of our own" : model.base_url},
+              {"service_model", model.name},
+              {"dtype", model.dtype.empty() ? Json("as the service chooses") : Json(model.dtype)},
+              {"quantization", model.quantization},
+              {"timeout_seconds", model.timeout_seconds}};
+  if (path.ok()) out["path"] = path->string();
+  if (!choice.architecture.empty()) out["architecture"] = choice.architecture;
+  if (domain != nullptr) out["domain"] = described(*domain);
+  return out;
 }
 
 void print_flat(const Json& object, const std::string& prefix) {
@@ -78,7 +108,7 @@ Status show(const ShowArguments& arguments) {
   LAI_TRY(const runtime::Target target, resolver.resolve(arguments.model));
   Json out;
   if (target.source.service) {
-    out = describe_service(*target.domain);
+    out = describe_service(target, arguments.model, resolver);
   } else {
     models::ModelOptions look;
     look.predict_only = true;

@@ -37,5 +37,6 @@ void add_serve(CLI::App& app, Program& program);
 void add_show(CLI::App& app, Program& program);
 void add_template(CLI::App& app, Program& program);
 void add_tokenize(CLI::App& app, Program& program);
+void add_verify(CLI::App& app, Program& program);
 
 }  // namespace localai::cli

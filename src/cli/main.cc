@@ -35,6 +35,7 @@ int main(int argc, char** argv) {
     cli::add_template(app, program);
     cli::add_logits(app, program);
     cli::add_quantize(app, program);
+    cli::add_verify(app, program);
     CLI11_PARSE(app, argc, argv);
     log::init(level);
     const Status status = program.run();

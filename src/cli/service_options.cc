@@ -45,6 +45,7 @@ Result<runtime::ServiceOptions> bare_service_options(const ServiceArguments& arg
   LAI_TRY(options.settings, runtime::read_settings(runtime::process_environment()));
   LAI_TRY(options.launch, runtime::read_transformers_launch(runtime::process_environment()));
   options.resolver.models_dir = arguments.models_dir;
+  options.resolver.transformers_base_url = options.settings.transformers_base_url;
   options.resolver.stores = runtime::stores_of(runtime::process_environment());
   options.resolver.engine.threads = arguments.threads;
   LAI_TRY(options.resolver.quantize, parse_quantize(arguments.quantize));

@@ -26,6 +26,7 @@ class ServiceTicket final : public engine::Ticket {
 
 ResolverOptions with_settings(ResolverOptions options, const Settings& settings) {
   options.vaultgemma_fallback = settings.vaultgemma_fallback;
+  options.transformers_base_url = settings.transformers_base_url;
   return options;
 }
 
@@ -84,6 +85,8 @@ TransformersOptions LocalService::transformers_options(TransformersLaunch launch
     return std::vector<std::pair<std::string, std::string>>{
         {"TRANSFORMERS_MODELS_DIR", models_dir.string()},
         {"TRANSFORMERS_MODELS", dump_json(service_models(*resolver()))},
+        // What requests may name was checked here; nobody else knows its port.
+        {"TRANSFORMERS_ALLOW_PATHS", "1"},
         {"MODEL_CACHE_MAX_MEMORY_MB", std::to_string(settings_.cache_bytes_max >> 20)},
         {"PYTHONUNBUFFERED", "1"}};
   };
@@ -200,7 +203,9 @@ ModelEntry LocalService::entry_of(const Resolver& resolver, const Domain& domain
   if (!path.ok() || !domain.unsupported.empty()) return entry;
   entry.path = path->string();
   if (!domain.service) entry.bytes = model_bytes_on_disk(*path);
-  entry.loaded = cache_.is_loaded(canonical_path(*path));
+  const auto target = resolver.resolve(domain.id);
+  if (target.ok() && target->source.service) entry.backend = target->resolution.backend;
+  entry.loaded = target.ok() && cache_.is_loaded(target->source.path);
   return entry;
 }
 
@@ -214,8 +219,9 @@ std::vector<ModelEntry> LocalService::models() const {
   }
   for (const ModelFile& file : resolver->catalog().scan()) {
     if (!ids.insert(file.name).second) continue;  // a domain, or the first file, has this name
-    out.push_back({file.name, "model", file.format, file.path.string(), file.bytes,
-                   cache_.is_loaded(canonical_path(file.path)), file.source});
+    const ModelSource source = resolver->source_of(file);
+    out.push_back({file.name, "model", source.service ? "hf-transformers" : file.format,
+                   file.path.string(), file.bytes, cache_.is_loaded(source.path), file.source});
   }
   return out;
 }
@@ -238,7 +244,7 @@ Json LocalService::describe(const Resolver& resolver, const Domain& domain) cons
               {"tags", domain.tags},
               {"keywords", domain.keywords},
               {"aliases", domain.aliases},
-              {"backend_type", domain.backend},
+              {"backend_type", entry.backend},
               {"model_name", domain.model_name},
               {"model_path", entry.path},
               {"loaded", entry.loaded},

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "runtime/backend_choice.h"
+#include "runtime/transformers_config.h"
+
 namespace localai::runtime {
 namespace {
 
@@ -93,6 +96,42 @@ ModelSource Resolver::source_for(const fs::path& path) const {
   return source;
 }
 
+// A domain's transformers_config says the rest also here. The service of our own is told where the
+// folder is; another one has a model of that name, or says that it has not.
+Result<std::optional<ServiceModel>> Resolver::service_for(const fs::path& path,
+                                                          const std::string& name,
+                                                          const Domain* domain) const {
+  const BackendChoice choice = choose_backend_of(path);
+  if (!choice.service) return std::optional<ServiceModel>();
+  Settings settings;
+  settings.transformers_base_url = options_.transformers_base_url;
+  ServiceModel model;
+  model.base_url = settings.transformers_base_url;
+  if (domain != nullptr) {
+    LAI_TRY(model, read_service_model(domain->config, settings), choice.reason);
+  }
+  if (model.base_url.empty())
+    model.name = canonical_path(path).string();
+  else if (model.name.empty())
+    model.name = name;
+  if (options_.quantize != nullptr)
+    return unsupported("'" + name + "': " + choice.reason +
+                       ", so it answers through the Transformers service, which --quantize does "
+                       "not reach; there is transformers_config.quantization of a domain");
+  return std::optional(std::move(model));
+}
+
+ModelSource Resolver::source_of(const ModelFile& file) const {
+  ModelSource source = source_for(file.path);
+  source.name = file.name;
+  auto service = service_for(file.path, file.name, nullptr);
+  if (service.ok() && *service) {
+    source.path = (*service)->identity();
+    source.service = std::move(*service);
+  }
+  return source;
+}
+
 Result<Target> Resolver::resolve(const std::string& name) const {
   Target target;
   const bool route = name.empty() || name == "auto";
@@ -122,6 +161,12 @@ Result<Target> Resolver::resolve(const std::string& name) const {
     target.source.service = target.domain->service;
     target.source.name = target.domain->service->name;
     target.resolution.backend = target.domain->backend;
+  } else {
+    LAI_TRY(target.source.service, service_for(path, target.source.name, target.domain));
+    if (target.source.service) {
+      target.source.path = target.source.service->identity();
+      target.resolution.backend = "hf-transformers";
+    }
   }
   target.resolution.model = target.source.name;
   return target;

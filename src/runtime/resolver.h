@@ -43,7 +43,9 @@ struct ResolverOptions {
   ModelStores stores;            // of other programs; none by default
   engine::EngineOptions engine;  // context_length 0: by the domains, else 2048
   const models::QuantizationType* quantize = nullptr;  // of every model; null: by the domains
-  bool vaultgemma_fallback = true;  // VaultGemma is the last fallback of every domain
+  bool vaultgemma_fallback = true;    // VaultGemma is the last fallback of every domain
+  std::string transformers_base_url;  // of the models that the native engine cannot run; "": a
+                                      // service that this program starts
   bool any_path = false;  // the command line may name any path; a client only what is below the
                           // config's folder, the working directory or the models directory
 };
@@ -65,8 +67,12 @@ class Resolver {
                                               const AllowedDomains& allowed = {}) const;
   // The domain part of the look-up alone; null when no domain has that name.
   [[nodiscard]] const Domain* find_domain(const std::string& name) const;
-  // Where a domain's weights are; of a service's model: its identity. Errors: kNotFound.
+  // Where a domain's weights are; of a model that its config gives to a service: its identity.
+  // Errors: kNotFound.
   [[nodiscard]] Result<std::filesystem::path> model_of(const Domain& domain) const;
+  // A model on disk that was named directly: here, or in a Transformers service when the native
+  // engine does not have its architecture.
+  [[nodiscard]] ModelSource source_of(const ModelFile& file) const;
 
   [[nodiscard]] const DomainConfig& config() const { return config_; }
   [[nodiscard]] const ModelCatalog& catalog() const { return catalog_; }
@@ -77,6 +83,10 @@ class Resolver {
   void add_vaultgemma(const AllowedDomains& allowed, Candidates& out) const;
   [[nodiscard]] Result<ModelFile> find_model(const std::string& name) const;
   [[nodiscard]] ModelSource source_for(const std::filesystem::path& path) const;
+  // The model of a service that has to answer for `path`; nothing when the native engine can.
+  [[nodiscard]] Result<std::optional<ServiceModel>> service_for(const std::filesystem::path& path,
+                                                                const std::string& name,
+                                                                const Domain* domain) const;
 
   DomainConfig config_;
   ResolverOptions options_;

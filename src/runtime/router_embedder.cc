@@ -46,6 +46,8 @@ class FileEmbedder final : public Embedder {
   Result<engine::Embedder*> loaded() {
     const std::lock_guard lock(mutex_);
     if (!target_.ok()) return target_.error();
+    if (target_->source.service)
+      return unsupported("it answers through a Transformers service; this command works on files");
     if (!embedder_)
       embedder_ = engine::Embedder::load(target_->source.path, {}, target_->source.engine.threads);
     if (!embedder_->ok()) return embedder_->error();

@@ -3,11 +3,20 @@
 #include <utility>
 
 #include "net/guard.h"
+#include "runtime/backend_choice.h"
 #include "runtime/transformers_call.h"
 #include "runtime/transformers_embedding.h"
 
 namespace localai::runtime {
 namespace {
+
+// Names the model, and where its architecture chose the service, that. A path stands in place of a
+// name only there.
+std::string why(const ModelSource& source) {
+  const std::string& name = source.service->name;
+  const BackendChoice choice = name.starts_with('/') ? choose_backend_of(name) : BackendChoice{};
+  return "model '" + source.name + "'" + (choice.service ? " (" + choice.reason + ")" : "");
+}
 
 // What the caller holds: dropping it closes the connection.
 class CallTicket final : public engine::Ticket {
@@ -63,7 +72,7 @@ class Opener final : public ModelOpener {
 
   Result<engine::EngineMemory> predict(const ModelSource& source) override {
     if (!source.service) return native_->predict(source);
-    LAI_TRY(TransformersService * service, services_.find(*source.service, {}));
+    LAI_TRY(TransformersService * service, services_.find(*source.service, {}), why(source));
     LAI_TRY(const uint64_t bytes, service->predicted_bytes(*source.service));
     return engine::EngineMemory{0, bytes, 0, 0};
   }
@@ -71,7 +80,7 @@ class Opener final : public ModelOpener {
   Result<std::unique_ptr<Backend>> load(const ModelSource& source,
                                         const std::function<bool()>& wanted) override {
     if (!source.service) return native_->load(source, wanted);
-    LAI_TRY(TransformersService * service, services_.find(*source.service, wanted));
+    LAI_TRY(TransformersService * service, services_.find(*source.service, wanted), why(source));
     LAI_TRY(const auto loaded, service->load(*source.service, wanted));
     return std::unique_ptr<Backend>(
         std::make_unique<TransformersBackend>(*service, *source.service, loaded));

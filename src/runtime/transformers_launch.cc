@@ -49,9 +49,13 @@ Result<TransformersLaunch> read_transformers_launch(const Environment& environme
 Json service_models(const Resolver& resolver) {
   Json models = Json::object();
   for (const Domain& domain : resolver.config().domains) {
-    if (!domain.service || domain.model_path.empty()) continue;
+    if (domain.model_path.empty()) continue;
     const auto path = resolver.catalog().find_path(domain.model_path);
-    if (path.ok()) models[domain.service->name] = {{"path", canonical_path(*path).string()}};
+    if (!path.ok()) continue;
+    const auto target = resolver.resolve(domain.id);
+    const auto& service = target.ok() ? target->source.service : domain.service;
+    if (service && !service->name.starts_with('/'))
+      models[service->name] = {{"path", canonical_path(*path).string()}};
   }
   return {{"models", std::move(models)}};
 }

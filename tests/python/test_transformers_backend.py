@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -460,3 +461,59 @@ def test_a_server_that_is_killed_leaves_no_service(tmp_path, models_dir, smollm2
         assert server.process.wait() == -signal.SIGKILL
         wait_until(lambda: gone(child), "an orphan")
         server.stop = lambda: None
+
+
+@pytest.fixture(scope="session")
+def chosen_dir(tmp_path_factory):
+    """An architecture of the native engine, and one that it does not have."""
+    folder = tmp_path_factory.mktemp("chosen-models")
+    tokenizer = train_tokenizer()
+    torch.manual_seed(1)
+    for name, kind in (("tiny-llama", transformers.LlamaConfig), ("tiny-olmo2", transformers.Olmo2Config)):
+        model = transformers.AutoModelForCausalLM.from_config(kind(vocab_size=len(tokenizer), **SMALL))
+        model.save_pretrained(folder / "deeper" / name)
+        tokenizer.save_pretrained(folder / "deeper" / name)
+    return folder
+
+
+def own_service(monkeypatch, command=f"{sys.executable} -m localai_transformers"):
+    monkeypatch.setenv("PYTHONPATH", service_environment("")["PYTHONPATH"])
+    monkeypatch.setenv("DEVICE", "cpu")
+    monkeypatch.setenv("TRANSFORMERS_COMMAND", command)
+
+
+def test_the_architecture_of_a_directory_chooses_the_backend(tmp_path, chosen_dir, monkeypatch):
+    own_service(monkeypatch)
+    shown = {name: run_json("show", name, "--models-dir", chosen_dir, "--json") for name in ("tiny-llama", "tiny-olmo2")}
+    assert shown["tiny-llama"]["backend"] == "safetensors"
+    assert shown["tiny-llama"]["backend_reason"] == "the native engine has architecture 'llama'"
+    olmo2 = shown["tiny-olmo2"]
+    assert olmo2["backend"] == "hf-transformers" and olmo2["architecture"] == "olmo2"
+    assert olmo2["backend_reason"] == "the native engine does not have architecture 'olmo2'"
+    text = reference(chosen_dir / "deeper", "tiny-olmo2", 12)[0]
+    path = chosen_dir / "deeper" / "tiny-olmo2"
+    said = run_localai("run", path, HELLO[0]["content"], "--temperature", 0, "--max-tokens", 12).decode()
+    assert said == text + "\n"
+    (tmp_path / "linked").symlink_to(chosen_dir)
+    with serving(tmp_path, {"d": {"model_path": "linked/deeper/tiny-olmo2"},
+                            "native": {"model_path": "linked/deeper/tiny-llama"}}) as server:
+        for model in ("d", "tiny-olmo2"):
+            body = server.chat(model).json()
+            assert body["choices"][0]["message"]["content"] == text, body
+            assert body["localai"]["backend"] == "hf-transformers" and body["localai"]["fallback"] is False
+        assert server.chat("native").json()["localai"]["backend"] == "safetensors"
+        loaded, = [m for m in server.client.get("/v1/models/loaded").json()["data"] if m["backend"] == "hf-transformers"]
+        assert loaded["id"] == "tiny-olmo2", "two copies, or another name"
+        listed = {m["id"]: m for m in server.client.get("/v1/models").json()["data"]}
+        assert listed["d"]["loaded"] and listed["tiny-olmo2"]["loaded"] and listed["native"]["loaded"]
+
+
+def test_without_a_service_the_error_says_why_and_how_to_get_one(tmp_path, chosen_dir, monkeypatch):
+    monkeypatch.delenv("TRANSFORMERS_COMMAND", raising=False)
+    monkeypatch.delenv("TRANSFORMERS_BASE_URL", raising=False)
+    alone = tmp_path / "localai"  # finds no installed service beside it
+    shutil.copy(BINARY, alone)
+    done = subprocess.run([alone, "run", chosen_dir / "deeper" / "tiny-olmo2", "Hello"], capture_output=True, text=True,
+                          cwd=tmp_path)
+    assert done.returncode > 0
+    assert "does not have architecture 'olmo2'" in done.stderr and "scripts/setup-transformers.sh" in done.stderr

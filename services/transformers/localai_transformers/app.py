@@ -26,6 +26,7 @@ from .registry import Registry
 from .requests import ChatRequest, CompletionRequest, EmbeddingRequest, Generation, Placement
 from .sampling import SamplingOptions, TextAssembler
 from .settings import Settings
+from .verify import router as verify_router
 
 log = logging.getLogger(__name__)
 
@@ -234,6 +235,9 @@ def create_app(settings: Settings) -> FastAPI:
         service.requests.labels(200).inc()
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
         return {"object": "list", "data": data, "model": entry.key[0], "usage": usage}
+
+    if settings.verify:
+        app.include_router(verify_router(service.cache))
 
     @app.get("/v1/models")
     def models():

@@ -270,3 +270,56 @@ def test_a_model_is_named_by_its_path_only_where_that_is_allowed(service, models
         assert other.post("/v1/models/load", model="/nothing\0here").status_code in (400, 404)
     finally:
         other.stop()
+
+
+@pytest.fixture(scope="module")
+def verifying(models_dir):
+    running = Running(models_dir, TRANSFORMERS_VERIFY="1")
+    yield running
+    running.stop()
+
+
+def test_verification_is_not_there_unless_it_is_asked_for(service):
+    for path in ("/v1/verify/logits", "/v1/verify/greedy"):
+        answer = service.post(path, model="tiny-olmo2", tokens=[1])
+        assert answer.status_code == 404 and answer.json()["error"]["code"] == "unknown_url"
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_verification_gives_the_logits_and_greedy_tokens_of_transformers(verifying, models_dir, name):
+    model = transformers.AutoModelForCausalLM.from_pretrained(models_dir / name, dtype=torch.float32).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(models_dir / name)
+    tokens = tokenizer("One, two, three: the sea is calm")["input_ids"]
+    ids = torch.tensor([tokens])
+    with torch.inference_mode():
+        wanted = model(ids, use_cache=False).logits[0]
+        greedy = [*tokens]
+        for _ in range(6):
+            greedy.append(int(model(torch.tensor([greedy]), use_cache=False).logits[0, -1].argmax()))
+    for first in (0, 3):
+        answer = verifying.post("/v1/verify/logits", model=name, dtype="float32", tokens=tokens, first=first)
+        assert answer.status_code == 200, answer.text
+        got = torch.frombuffer(bytearray(answer.content), dtype=torch.float32).reshape(-1, wanted.shape[1])
+        torch.testing.assert_close(got, wanted[first:], rtol=1e-4, atol=1e-5)
+    said = verifying.post("/v1/verify/greedy", model=name, dtype="float32", text="the sea is calm", tokens=tokens,
+                          max_tokens=6).json()
+    assert said["prompt"] == tokenizer("the sea is calm")["input_ids"]
+    after = greedy[len(tokens):]
+    end = next((i + 1 for i, t in enumerate(after) if t == tokenizer.eos_token_id), len(after))
+    assert said["tokens"] == after[:end]
+    assert said["answer"] == tokenizer.decode(after[:end], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+
+@pytest.mark.parametrize("body, code", [
+    ({"model": "tiny-olmo2", "tokens": []}, "invalid_value"),
+    ({"model": "tiny-olmo2", "tokens": [1, 2], "first": 2}, "invalid_value"),
+    ({"model": "tiny-olmo2", "tokens": [1 << 30]}, "invalid_value"),
+    ({"model": "tiny-olmo2", "tokens": [-1]}, "invalid_value"),
+    ({"model": "tiny-olmo2", "tokens": [1] * 257}, "context_length_exceeded"),
+    ({"model": "tiny-bert", "tokens": [1]}, "invalid_value"),
+    ({"model": "tiny-olmo2", "tokens": [1], "last": 1}, "unknown_parameter"),
+])
+def test_verification_refuses_what_it_cannot_do(verifying, body, code):
+    answer = verifying.post("/v1/verify/logits", **body)
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]["code"] == code
