@@ -6,6 +6,7 @@
 #include <numeric>
 #include <vector>
 
+#include "base/base64.h"
 #include "base/codes.h"
 #include "base/cpu.h"
 #include "base/file.h"
@@ -115,6 +116,18 @@ TEST(ThreadPool, CoversEveryPieceOnceOnAnyNumberOfThreads) {
 }
 
 TEST(Cpu, CountsAtLeastOneCore) { EXPECT_GE(usable_cpu_count(), 1u); }
+
+TEST(Base64, TheVectorsOfTheRfc) {
+  const std::pair<const char*, const char*> kVectors[] = {{"", ""},
+                                                          {"f", "Zg=="},
+                                                          {"fo", "Zm8="},
+                                                          {"foo", "Zm9v"},
+                                                          {"foob", "Zm9vYg=="},
+                                                          {"fooba", "Zm9vYmE="},
+                                                          {"foobar", "Zm9vYmFy"},
+                                                          {"\xff\xfe", "//4="}};
+  for (const auto& [bytes, text] : kVectors) EXPECT_EQ(base64_of(bytes), text);
+}
 
 }  // namespace
 }  // namespace localai
