@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <sstream>
 
 #include "base/cpu.h"
 #include "base/number.h"
@@ -185,9 +186,9 @@ void check_models(const DoctorArguments& arguments, const runtime::ModelCatalog&
 
 bool is_program(const std::string& name) {
   if (name.find('/') != std::string::npos) return ::access(name.c_str(), X_OK) == 0;
-  std::istringstream path(std::getenv("PATH") != nullptr ? std::getenv("PATH") : "");
-  for (std::string folder; std::getline(path, folder, ':');)
-    if (::access((folder + "/" + name).c_str(), X_OK) == 0) return true;
+  std::istringstream folders(runtime::process_environment()("PATH").value_or(""));
+  for (std::string folder; std::getline(folders, folder, ':');)
+    if (::access((fs::path(folder) / name).c_str(), X_OK) == 0) return true;
   return false;
 }
 
