@@ -16,10 +16,11 @@ struct ServiceArguments {
   std::string models_dir = "models";
   uint32_t threads = 0;
   std::string quantize;  // of every model; "": as its domain says
+  engine::Speculation speculation = engine::Speculation::kAuto;
 };
 void add_config_options(CLI::App& command, ServiceArguments& arguments);  // --config, --models-dir
 void add_service_options(CLI::App& command,
-                         ServiceArguments& arguments);  // and --threads, --quantize
+                         ServiceArguments& arguments);  // and --threads, --quantize, --speculation
 
 // Reads the environment and the config file. Bad domains are logged, not fatal; a file that cannot
 // be read is an error.

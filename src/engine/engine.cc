@@ -26,6 +26,7 @@ constexpr uint32_t kStatesMax = 2048;
 constexpr uint32_t kStopStringsMax = 64;
 constexpr size_t kStopBytesMax = 1024;
 constexpr uint32_t kTopLogprobsMax = 128;
+constexpr uint32_t kDraftTokensMax = 64;
 
 Status check_range(const char* name, uint64_t value, uint64_t low, uint64_t high) {
   if (value >= low && value <= high) return Ok{};
@@ -38,6 +39,7 @@ Status check_options(const EngineOptions& options) {
   LAI_TRY_STATUS(check_range("parallel", options.parallel, 1, kParallelMax));
   LAI_TRY_STATUS(check_range("queue_max", options.queue_max, 1, 1u << 20));
   LAI_TRY_STATUS(check_range("prefill_chunk", options.prefill_chunk, 1, kPrefillChunkMax));
+  LAI_TRY_STATUS(check_range("draft_tokens", options.draft_tokens, 1, kDraftTokensMax));
   const DType dtype = options.kv_dtype.value_or(DType::kF16);
   if (dtype != DType::kF16 && dtype != DType::kF32)
     return invalid("kv_dtype: " + std::string(dtype_name(dtype)) + " is not F16 or F32");
@@ -54,21 +56,30 @@ uint32_t blocks_for(uint64_t tokens) {
   return static_cast<uint32_t>((tokens + BlockManager::kTokens - 1) / BlockManager::kTokens);
 }
 
+// Rows beside the one that is due of each sequence.
+uint32_t draft_rows(const EngineOptions& options) {
+  return options.speculation == Speculation::kOff ? 0 : options.draft_tokens;
+}
+
 Result<uint64_t> logits_bytes(const models::Model& model, const EngineOptions& options) {
-  const auto bytes =
-      checked_mul(uint64_t{model.info().vocab_size} * sizeof(float), options.parallel);
+  const auto bytes = checked_mul(uint64_t{model.info().vocab_size} * sizeof(float),
+                                 uint64_t{options.parallel} + draft_rows(options));
   if (!bytes) return exhausted("logits: their size does not fit 64 bits");
   return PageRegion::rounded(*bytes);
 }
 
-// Recurrent states. One of them is for checkpoints, or nothing is cached.
+// Recurrent states. One of them is for checkpoints, or nothing is cached; unless their number was
+// chosen, one more is for what a draft may have to go back to.
 Status plan_recurrent(const EngineOptions& options, StatePlan& plan) {
   plan.running = options.parallel;
   if (plan.recurrent_bytes == 0) return Ok{};
-  plan.states = std::min(options.parallel, kSequencesDefault) + (options.prefix_cache ? 1 : 0);
-  if (options.recurrent_bytes > 0)
-    plan.states = static_cast<uint32_t>(
-        std::min<uint64_t>(options.recurrent_bytes / plan.recurrent_bytes, kStatesMax));
+  if (options.recurrent_bytes == 0) {
+    plan.running = std::min(options.parallel, kSequencesDefault);
+    plan.states = plan.running + (options.prefix_cache ? 1 : 0) + (draft_rows(options) > 0 ? 1 : 0);
+    return Ok{};
+  }
+  plan.states = static_cast<uint32_t>(
+      std::min<uint64_t>(options.recurrent_bytes / plan.recurrent_bytes, kStatesMax));
   if (plan.states == 0)
     return invalid("recurrent_bytes: " + std::to_string(options.recurrent_bytes) +
                    " is less than one state of " + std::to_string(plan.recurrent_bytes) + " bytes");
@@ -129,7 +140,12 @@ class NativeEngine final : public Engine {
         logits_(std::move(logits)),
         threads_(options.threads == 0 ? usable_cpu_count() : options.threads),
         inbox_(options.queue_max),
-        scheduler_(*loaded_.model, *loaded_.tokenizer, {plan.running, options.prefill_chunk}, pool_,
+        scheduler_(*loaded_.model, *loaded_.tokenizer,
+                   {.parallel = plan.running,
+                    .prefill_chunk = options.prefill_chunk,
+                    .speculation = options.speculation,
+                    .drafts = draft_rows(options)},
+                   pool_,
                    {reinterpret_cast<float*>(logits_.data()), logits_.bytes() / sizeof(float)},
                    threads_, inbox_),
         thread_([this] { scheduler_.run(); }) {}
@@ -249,9 +265,10 @@ EngineMemory Engine::predicted_memory(const models::Model& model, const EngineOp
   if (!plan.ok() || !logits.ok()) return out;
   out.kv_bytes = plan->kv_region_bytes() + plan->recurrent_region_bytes();
   out.scratch_bytes =
-      *logits + model.workspace_bytes(size_t{options.prefill_chunk} + options.parallel,
-                                      blocks_for(context_of(model, options)),
-                                      options.threads == 0 ? usable_cpu_count() : options.threads);
+      *logits +
+      model.workspace_bytes(size_t{options.prefill_chunk} + options.parallel + draft_rows(options),
+                            blocks_for(context_of(model, options)),
+                            options.threads == 0 ? usable_cpu_count() : options.threads);
   return out;
 }
 

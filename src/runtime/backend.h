@@ -62,6 +62,7 @@ struct GenerateRequest {
 
 struct Usage {
   uint32_t prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0;
+  uint32_t drafted_tokens = 0, accepted_tokens = 0;  // by speculation
 };
 struct Started {
   uint32_t prompt_tokens = 0;

@@ -90,7 +90,8 @@ class EventTranslator {
     finished.reason = event.reason;
     finished.timings = event.timings;
     finished.usage = {event.timings.prompt_tokens, event.timings.cached_tokens,
-                      event.timings.completion_tokens};
+                      event.timings.completion_tokens, event.timings.drafted_tokens,
+                      event.timings.accepted_tokens};
     sink_(std::move(finished));
   }
 
