@@ -44,6 +44,7 @@ struct Request {
   // first; of two that end at the same byte the longer counts.
   std::vector<std::string> stop;
   bool ignore_eos = false;
+  std::string cache_salt;  // prefixes are shared with requests of the same salt only
   // Log-softmax of the logits as the model gave them: before bias, penalties and temperature, as
   // OpenAI-compatible servers report it.
   bool logprobs = false;      // of each token
@@ -66,7 +67,7 @@ struct TextEvent {
 };
 struct Timings {
   uint32_t prompt_tokens = 0;
-  uint32_t cached_tokens = 0;      // of the prompt, taken from the prefix cache
+  uint32_t cached_tokens = 0;      // of the prompt, taken from the prefix cache, disk included
   uint32_t completion_tokens = 0;  // sampled, the end-of-generation token included
   uint32_t drafted_tokens = 0;     // checked beside them
   uint32_t accepted_tokens = 0;    // of those, the ones that were right
@@ -116,6 +117,10 @@ struct EngineOptions {
   // how many run. 0: min(parallel, 4) states, one more for checkpoints with prefix_cache, and one
   // more with speculation.
   uint64_t recurrent_bytes = 0;
+  // Keeps full KV blocks in files too, for later processes; "": does not. Not of models with
+  // recurrent state, and only with prefix_cache.
+  std::filesystem::path prefix_dir;
+  uint64_t prefix_disk_bytes = uint64_t{4} << 30;  // of all files there, of all models
   Speculation speculation = Speculation::kAuto;
   uint32_t draft_tokens = 8;  // 1..64 drafted tokens in one step, over all sequences
 };

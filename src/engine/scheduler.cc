@@ -24,14 +24,15 @@ double milliseconds(Clock::duration duration) {
 }  // namespace
 
 Scheduler::Scheduler(const models::Model& model, const text::Tokenizer& tokenizer,
-                     const Limits& limits, StatePool& pool, std::span<float> logits,
-                     ThreadPool& threads, Inbox& inbox)
+                     const Limits& limits, StatePool& pool, PrefixStore* store,
+                     std::span<float> logits, ThreadPool& threads, Inbox& inbox)
     : model_(model),
       tokenizer_(tokenizer),
       limits_(limits),
       row_stride_(model.info().vocab_size),
       vocabulary_(std::min<size_t>(row_stride_, tokenizer.size())),
       pool_(pool),
+      store_(store),
       logits_(logits),
       threads_(threads),
       inbox_(inbox),
@@ -119,7 +120,31 @@ bool Scheduler::take_prompt_blocks(Sequence& sequence) {
   }
   sequence.published = cached;
   sequence.computed = cached * BlockManager::kTokens;
+  if (store_ != nullptr) load_blocks(sequence);
   return true;
+}
+
+// Fills allocated blocks with what the disk has of the tokens that follow the cached ones.
+void Scheduler::load_blocks(Sequence& sequence) {
+  const auto whole = static_cast<uint32_t>((sequence.tokens.size() - 1) / BlockManager::kTokens);
+  while (sequence.published < whole) {
+    const uint32_t block = sequence.published;
+    const std::span<const TokenId> tokens = sequence.block_tokens(block);
+    if (!store_->load(key_before(sequence, block), tokens, pool_.block(sequence.blocks[block])))
+      return;
+    pool_.blocks().publish(sequence.blocks, block, tokens, sequence.kv_kind);
+    ++sequence.published;
+    sequence.computed += BlockManager::kTokens;
+  }
+}
+
+const Digest& Scheduler::key_before(Sequence& sequence, uint32_t block) {
+  std::vector<Digest>& keys = sequence.keys;
+  if (keys.empty()) keys.push_back(store_->root(sequence.kv_kind));
+  while (keys.size() <= block)
+    keys.push_back(
+        store_->key(keys.back(), sequence.block_tokens(static_cast<uint32_t>(keys.size()) - 1)));
+  return keys[block];
 }
 
 // Of the cached blocks, those up to the last one with a checkpoint. The next ones are wanted where
@@ -314,13 +339,14 @@ void Scheduler::accept_row(Sequence& sequence, uint32_t output_row) {
 
 // Only blocks that finite logits have been computed from get into the cache.
 void Scheduler::publish(Sequence& sequence) {
-  const std::span<const TokenId> tokens = sequence.tokens;
   for (; (sequence.published + 1) * BlockManager::kTokens <= sequence.computed;
-       ++sequence.published)
-    pool_.blocks().publish(
-        sequence.blocks, sequence.published,
-        tokens.subspan(size_t{sequence.published} * BlockManager::kTokens, BlockManager::kTokens),
-        sequence.kv_kind);
+       ++sequence.published) {
+    const uint32_t block = sequence.published;
+    const std::span<const TokenId> tokens = sequence.block_tokens(block);
+    pool_.blocks().publish(sequence.blocks, block, tokens, sequence.kv_kind);
+    if (store_ != nullptr)
+      store_->save(key_before(sequence, block), tokens, pool_.block(sequence.blocks[block]));
+  }
 }
 
 // Copies the state where one is wanted. It is filed once its blocks are published.

@@ -20,6 +20,7 @@
 
 #include "base/thread_pool.h"
 #include "engine/inbox.h"
+#include "engine/prefix_store.h"
 #include "engine/sampler.h"
 #include "engine/sequence.h"
 #include "engine/state_pool.h"
@@ -35,9 +36,11 @@ class Scheduler {
     Speculation speculation = Speculation::kOff;
     uint32_t drafts = 0;  // drafted tokens in one step
   };
-  // All arguments outlive the scheduler. `logits` holds [parallel + drafts, vocab_size].
+  // All arguments outlive the scheduler. `store` may be null. `logits` holds [parallel + drafts,
+  // vocab_size].
   Scheduler(const models::Model& model, const text::Tokenizer& tokenizer, const Limits& limits,
-            StatePool& pool, std::span<float> logits, ThreadPool& threads, Inbox& inbox);
+            StatePool& pool, PrefixStore* store, std::span<float> logits, ThreadPool& threads,
+            Inbox& inbox);
 
   // Until the inbox closes; then everything that runs or waits ends as cancelled. Sleeps when
   // there is nothing to do.
@@ -54,6 +57,8 @@ class Scheduler {
   void drop_cancelled();
   void admit();
   bool take_prompt_blocks(Sequence& sequence);
+  void load_blocks(Sequence& sequence);
+  const Digest& key_before(Sequence& sequence, uint32_t block);
   void keep_checkpointed_blocks(Sequence& sequence);
   [[nodiscard]] bool has_state_for_another() const;
   void start(std::unique_ptr<Sequence> sequence);
@@ -88,6 +93,7 @@ class Scheduler {
   const size_t row_stride_;  // of logits_
   const size_t vocabulary_;  // ids that may be sampled
   StatePool& pool_;
+  PrefixStore* store_;
   std::span<float> logits_;
   ThreadPool& threads_;
   Inbox& inbox_;

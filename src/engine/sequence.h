@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/sha256.h"
 #include "engine/draft_policy.h"
 #include "engine/engine.h"
 #include "engine/output_assembler.h"
@@ -35,11 +36,12 @@ struct Sequence {
   std::vector<TokenId> tokens;
   uint32_t computed = 0;
   uint32_t tokens_max = 0;  // tokens.size() at which the answer ends with kLength
-  uint32_t kv_kind = 0;     // BlockManager::match
+  uint64_t kv_kind = 0;     // BlockManager::match
   OutputAssembler output;
 
   std::vector<uint32_t> blocks;   // KV blocks, by position / kKvBlockTokens
   uint32_t published = 0;         // of them, offered to the prefix cache
+  std::vector<Digest> keys;       // in the PrefixStore: before the first block, then of each block
   std::optional<uint32_t> state;  // place of the recurrent one, while running
 
   // Of models with recurrent state: places in the StateCache.
@@ -79,6 +81,10 @@ struct Sequence {
     // A copy of the state may be filed at the end of a block, so a draft does not go past one.
     return state ? std::min(left, models::kKvBlockTokens - 1 - computed % models::kKvBlockTokens)
                  : left;
+  }
+  [[nodiscard]] std::span<const TokenId> block_tokens(uint32_t block) const {
+    return std::span(tokens).subspan(size_t{block} * models::kKvBlockTokens,
+                                     models::kKvBlockTokens);
   }
   // The token at a position, those of the draft included.
   [[nodiscard]] TokenId token_at(uint32_t position) const {

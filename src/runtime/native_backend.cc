@@ -153,6 +153,7 @@ class NativeBackend final : public Backend {
     job.stop = std::move(request.stop);
     job.stop.insert(job.stop.end(), prompt.stop.begin(), prompt.stop.end());
     job.ignore_eos = request.ignore_eos;
+    job.cache_salt = request.cache_salt;
     job.logprobs = request.logprobs;
     job.top_logprobs = request.top_logprobs;
     auto translator =

@@ -64,9 +64,12 @@ def serving(folder, config, *flags):
     line = process.stdout.readline()
     ready = re.search(r"http://127\.0\.0\.1:\d+", line)
     assert ready, f"no ready line: {line!r} {(folder / 'log.txt').read_text()[-2000:]}"
-    yield ready[0]
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=WAIT_SECONDS) == 0
+    try:
+        yield ready[0]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=WAIT_SECONDS) == 0
+    finally:
+        process.kill()
 
 
 def one_domain(model, **fields):

@@ -72,3 +72,17 @@ def test_answers_do_not_depend_on_what_runs_beside_them(smollm2, tmp_path):
         assert answers(url, asked[::-1], 3)[0] == alone[::-1]  # every prefix is cached now
     with serving(tmp_path, config, "--threads", "2") as url:
         assert answers(url, asked, 8)[0] == alone
+
+
+def test_a_later_server_finds_prefixes_on_disk(smollm2, tmp_path):
+    body = requests()[4] | {"temperature": 0}
+    body["messages"] = [{"role": "system", "content": SYSTEM * 20}, *body["messages"]]
+    got = []
+    for _ in range(2):
+        with serving(tmp_path, one_domain(smollm2), "--prefix-dir", tmp_path / "prefixes") as url:
+            answer = httpx.post(f"{url}/v1/chat/completions", json=body, timeout=WAIT_SECONDS).json()
+        got.append((answer["choices"], answer["usage"]["prompt_tokens_details"]["cached_tokens"]))
+    (first, nothing), (second, cached) = got
+    assert first == second
+    assert nothing == 0
+    assert cached > 300
