@@ -92,7 +92,7 @@ class EventTranslator {
     finished.usage = {event.timings.prompt_tokens, event.timings.cached_tokens,
                       event.timings.completion_tokens, event.timings.drafted_tokens,
                       event.timings.accepted_tokens};
-    sink_(std::move(finished));
+    sink_(finished);
   }
 
   std::string trimmed(std::string text) {
