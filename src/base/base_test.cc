@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/number.h"
+#include "base/sha256.h"
 #include "base/thread_pool.h"
 #include "base/utf8.h"
 
@@ -113,6 +114,17 @@ TEST(ThreadPool, CoversEveryPieceOnceOnAnyNumberOfThreads) {
       ASSERT_EQ(mask.load(), (1u << threads) - 1);
     }
   }
+}
+
+// FIPS 180-4's example, and a text that is not the same in other pieces.
+TEST(Sha256, IsTheStandardsHashOfAllPieces) {
+  const std::string_view abc = "abc";
+  const auto bytes = std::as_bytes(std::span(abc));
+  EXPECT_EQ(hex(Sha256().add(bytes).digest()),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(Sha256().add(bytes.first(1)).add(bytes.subspan(1)).digest(),
+            Sha256().add(bytes).digest());
+  EXPECT_NE(Sha256().add("ab").add("c").digest(), Sha256().add("a").add("bc").digest());
 }
 
 TEST(Cpu, CountsAtLeastOneCore) { EXPECT_GE(usable_cpu_count(), 1u); }

@@ -20,6 +20,8 @@ struct ServeArguments : ServiceArguments {
   uint16_t port = 8080;
   std::vector<std::string> allowed_hosts;
   bool allow_unauthenticated = false, repack = true;
+  std::string prefix_dir;
+  uint64_t prefix_disk_mb = 4096;
 };
 
 // The domains of the config file and the store, and who changes them.
@@ -57,6 +59,8 @@ Status serve(const ServeArguments& arguments) {
   const std::string config = config_path(arguments, settings);
   LAI_TRY_STATUS(add_domains(arguments, config, options));
   const std::shared_ptr<runtime::DomainAdmin> admin = options.admin;
+  options.resolver.engine.prefix_dir = arguments.prefix_dir;
+  options.resolver.engine.prefix_disk_bytes = arguments.prefix_disk_mb << 20;
   runtime::LocalService service(std::move(options), runtime::make_native_opener(arguments.repack));
 
   net::Server* running = nullptr;  // set before the first request can come
@@ -96,6 +100,11 @@ void add_serve(CLI::App& app, Program& program) {
       ->capture_default_str();
   command->add_option("--allow-host", arguments->allowed_hosts,
                       "further name that clients may call this server by; may be repeated");
+  command->add_option("--prefix-dir", arguments->prefix_dir,
+                      "folder that keeps the KV cache of prompts, so that a later start finds it");
+  command->add_option("--prefix-disk-mb", arguments->prefix_disk_mb, "of all files there, in MiB")
+      ->check(CLI::Range(1, 1 << 30))
+      ->capture_default_str();
   command->add_flag("--allow-unauthenticated", arguments->allow_unauthenticated,
                     "listen on an address that other machines reach");
   command->add_flag(

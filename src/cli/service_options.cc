@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "cli/model_argument.h"
+#include "cli/speculation_option.h"
 #include "runtime/model_stores.h"
 
 namespace localai::cli {
@@ -69,6 +70,7 @@ void add_service_options(CLI::App& command, ServiceArguments& arguments) {
       ->check(CLI::Range(0, 256))
       ->capture_default_str();
   add_quantize_option(command, arguments.quantize);
+  add_speculation_option(command, arguments.speculation);
 }
 
 Result<runtime::ServiceOptions> bare_service_options(const ServiceArguments& arguments) {
@@ -78,6 +80,7 @@ Result<runtime::ServiceOptions> bare_service_options(const ServiceArguments& arg
   options.resolver.models_dir = arguments.models_dir;
   options.resolver.stores = runtime::stores_of(runtime::process_environment());
   options.resolver.engine.threads = arguments.threads;
+  options.resolver.engine.speculation = arguments.speculation;
   LAI_TRY(options.resolver.quantize, parse_quantize(arguments.quantize));
   return options;
 }

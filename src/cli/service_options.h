@@ -19,11 +19,12 @@ struct ServiceArguments {
   std::string data_dir;  // of the domain store; "": DOMAIN_DATA_DIR, else the config file's folder
   uint32_t threads = 0;
   std::string quantize;  // of every model; "": as its domain says
+  engine::Speculation speculation = engine::Speculation::kAuto;
 };
 // --config, --models-dir, --data-dir
 void add_config_options(CLI::App& command, ServiceArguments& arguments);
 void add_service_options(CLI::App& command,
-                         ServiceArguments& arguments);  // and --threads, --quantize
+                         ServiceArguments& arguments);  // and --threads, --quantize, --speculation
 
 // Reads the environment, the config file and the domain store. Bad domains are logged, not fatal; a
 // file or store that cannot be read is an error.

@@ -45,6 +45,7 @@ class ModelEntry:
 class Registry:
     def __init__(self, settings: Settings):
         self._dir = settings.models_dir
+        self._allow_paths = settings.allow_paths
         self._entries: dict[str, ModelEntry] = {}
         self._aliases: dict[str, str] = {}
         if settings.models_file is not None:
@@ -80,10 +81,12 @@ class Registry:
         return sorted(found)
 
     def find(self, name: str) -> ModelEntry:
-        """By name, alias, or folder in the models directory. Raises ApiError 404."""
+        """By name, alias, folder in the models directory, or path where that is allowed. Raises ApiError 404."""
         name = self._aliases.get(name, name)
         if name in self._entries:
             return self._entries[name]
+        if self._allow_paths and name.startswith("/") and "\0" not in name and (Path(name) / "config.json").is_file():
+            return ModelEntry(name, Path(name))
         for folder in (name, *WELL_KNOWN.get(name, ())):
             plain = folder not in ("", ".", "..") and "/" not in folder and "\0" not in folder
             if plain and (self._dir / folder / "config.json").is_file():

@@ -23,6 +23,7 @@ class Settings:
     device: str  # "cuda:0", "xpu", "cpu"
     memory_bytes: int  # all loaded models together
     batch_max: int  # sequences in one forward pass
+    allow_paths: bool  # a request may name a model by the absolute path of its folder
     queue_max: int  # requests that wait for one model; one more is answered 429
 
     @classmethod
@@ -37,6 +38,7 @@ class Settings:
             device=choose_device(env.get("DEVICE", "")),
             memory_bytes=_positive(env, "MODEL_CACHE_MAX_MEMORY_MB", 8192) << 20,
             batch_max=_positive(env, "TRANSFORMERS_BATCH_MAX", 8),
+            allow_paths=env.get("TRANSFORMERS_ALLOW_PATHS", "") == "1",
             queue_max=_positive(env, "TRANSFORMERS_QUEUE_MAX", 64),
         )
 

@@ -255,3 +255,18 @@ def test_models_named_in_the_environment_go_before_the_folder(models_dir):
     for bad in ("{", "[]", '{"models": 3}', '{"models": {"a": {}}}', '{"models": {"a": {"path": "x", "y": 1}}}'):
         with pytest.raises(SettingsError, match="TRANSFORMERS_MODELS"):
             Registry(Settings.from_environment(env | {"TRANSFORMERS_MODELS": bad}))
+
+
+def test_a_model_is_named_by_its_path_only_where_that_is_allowed(service, models_dir, tmp_path):
+    path = str(models_dir / "tiny-olmo2")
+    refused = service.post("/v1/models/load", model=path)
+    assert refused.status_code == 404 and refused.json()["error"]["code"] == "model_not_found"
+    other = Running(tmp_path, TRANSFORMERS_ALLOW_PATHS="1")
+    try:
+        loaded = other.post("/v1/models/load", model=path)
+        assert loaded.status_code == 200 and loaded.json()["id"] == path
+        assert other.post("/v1/models/load", model="tiny-olmo2").status_code == 404
+        assert other.post("/v1/models/load", model=str(tmp_path)).status_code == 404
+        assert other.post("/v1/models/load", model="/nothing\0here").status_code in (400, 404)
+    finally:
+        other.stop()
