@@ -1,14 +1,18 @@
-"""Writes GGUF files of full-size shapes with random weights, for speed and memory measurements.
+"""Writes models of full-size shapes with random weights, for speed and memory measurements.
 
     build/venv/bin/python bench/make_models.py gemma-2b-q4_k_m models/synthetic
+    build/venv/bin/python bench/make_models.py vaultgemma-1b models/synthetic
 
-The shapes, tensor names and types are those of the published models after llama.cpp's quantizer; the
-values are random with the variance of a trained layer, so that activations stay finite. Nothing that
-these files say makes sense: they are for tok/s and bytes only.
+The shapes, tensor names and types are those of the published models: GGUF files as after llama.cpp's
+quantizer, and VaultGemma as the safetensors directory that it is published as. The values are random
+with the variance of a trained layer, so that activations stay finite. Nothing that these models say
+makes sense: they are for tok/s and bytes only.
 """
 
 import argparse
+import json
 import pathlib
+import struct
 
 import gguf
 import numpy as np
@@ -140,11 +144,18 @@ def random_rows(rng, dtype, rows, cols):
     return blocks.reshape(rows, -1)
 
 
+SPECIALS = ["<pad>", "<eos>", "<bos>", "<unk>"]
+
+
+def vocabulary(size):
+    """Enough of a SentencePiece vocabulary to load: specials, bytes, one merge, and numbered pieces."""
+    tokens = SPECIALS + [f"<0x{b:02X}>" for b in range(256)] + ["\u2581", "w", "\u2581w"]
+    return tokens + [f"\u2581w{i}" for i in range(size - len(tokens))]
+
+
 def write_vocabulary(writer, size):
-    """Enough of a SentencePiece vocabulary to load: specials, bytes, and numbered pieces."""
-    tokens = ["<pad>", "<eos>", "<bos>", "<unk>"] + [f"<0x{b:02X}>" for b in range(256)]
+    tokens = vocabulary(size)
     kinds = [3, 3, 3, 2] + [6] * 256
-    tokens += [f"\u2581w{i}" for i in range(size - len(tokens))]
     kinds += [1] * (size - len(kinds))
     writer.add_tokenizer_model("llama")
     writer.add_token_list(tokens)
@@ -192,13 +203,126 @@ def write_model(name, folder):
     print(f"{path}: {path.stat().st_size} bytes")
 
 
+# config.json of google/vaultgemma-1b. Its window is set but unused: every layer is a full one.
+VAULTGEMMA = {
+    "architectures": ["VaultGemmaForCausalLM"],
+    "model_type": "vaultgemma",
+    "attention_bias": False,
+    "attention_dropout": 0.0,
+    "attn_logit_softcapping": None,
+    "bos_token_id": 2,
+    "dtype": "bfloat16",
+    "eos_token_id": 1,
+    "final_logit_softcapping": None,
+    "head_dim": 256,
+    "hidden_activation": "gelu_pytorch_tanh",
+    "hidden_size": 1152,
+    "initializer_range": 0.02,
+    "intermediate_size": 6912,
+    "layer_types": ["full_attention"] * 26,
+    "max_position_embeddings": 1024,
+    "num_attention_heads": 4,
+    "num_hidden_layers": 26,
+    "num_key_value_heads": 4,
+    "pad_token_id": 0,
+    "query_pre_attn_scalar": 256,
+    "rms_norm_eps": 1e-06,
+    "rope_theta": 10000.0,
+    "sliding_window": 512,
+    "tie_word_embeddings": True,
+    "use_cache": True,
+    "vocab_size": 256000,
+}
+
+
+def vaultgemma_tensors(config):
+    """(name, shape) of every tensor; those of one dimension are norms, which are stored less one."""
+    hidden, ffn = config["hidden_size"], config["intermediate_size"]
+    q = config["num_attention_heads"] * config["head_dim"]
+    kv = config["num_key_value_heads"] * config["head_dim"]
+    yield "model.embed_tokens.weight", (config["vocab_size"], hidden)
+    for i in range(config["num_hidden_layers"]):
+        layer = f"model.layers.{i}"
+        yield f"{layer}.input_layernorm.weight", (hidden,)
+        yield f"{layer}.self_attn.q_proj.weight", (q, hidden)
+        yield f"{layer}.self_attn.k_proj.weight", (kv, hidden)
+        yield f"{layer}.self_attn.v_proj.weight", (kv, hidden)
+        yield f"{layer}.self_attn.o_proj.weight", (hidden, q)
+        yield f"{layer}.pre_feedforward_layernorm.weight", (hidden,)
+        yield f"{layer}.mlp.gate_proj.weight", (ffn, hidden)
+        yield f"{layer}.mlp.up_proj.weight", (ffn, hidden)
+        yield f"{layer}.mlp.down_proj.weight", (hidden, ffn)
+    yield "model.norm.weight", (hidden,)
+
+
+def write_safetensors(path, tensors):
+    """BF16 noise, a few rows at a time: no more of the file is in memory."""
+    tensors, header, end = list(tensors), {"__metadata__": {"format": "pt"}}, 0
+    for name, shape in tensors:
+        size = 2 * int(np.prod(shape))
+        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [end, end + size]}
+        end += size
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    rng = np.random.default_rng(1)
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for _, shape in tensors:
+            if len(shape) == 1:
+                file.write(bytes(2 * shape[0]))
+                continue
+            rows, cols = shape
+            for row in range(0, rows, 4096):
+                file.write(random_rows(rng, TYPE.BF16, min(4096, rows - row), cols).tobytes())
+
+
+def gemma_tokenizer(size):
+    """tokenizer.json of vocabulary(), with the steps of Gemma's."""
+    space, mark = {"String": " "}, "\u2581"
+    added = [{"id": i, "content": text, "single_word": False, "lstrip": False, "rstrip": False,
+              "normalized": False, "special": True} for i, text in enumerate(SPECIALS)]
+    bos = {"SpecialToken": {"id": "<bos>", "type_id": 0}}
+    return {
+        "version": "1.0",
+        "added_tokens": added,
+        "normalizer": {"type": "Replace", "pattern": space, "content": mark},
+        "pre_tokenizer": None,
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [bos, {"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [bos, {"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+            "special_tokens": {"<bos>": {"id": "<bos>", "ids": [2], "tokens": ["<bos>"]}},
+        },
+        "decoder": {"type": "Sequence", "decoders": [
+            {"type": "Replace", "pattern": {"String": mark}, "content": " "},
+            {"type": "ByteFallback"}, {"type": "Fuse"}]},
+        "model": {"type": "BPE", "unk_token": "<unk>", "fuse_unk": True, "byte_fallback": True,
+                  "vocab": {text: i for i, text in enumerate(vocabulary(size))}, "merges": [["\u2581", "w"]]},
+    }
+
+
+def write_vaultgemma(folder):
+    directory = folder / "vaultgemma-1b"
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / "model.safetensors"
+    write_safetensors(path, vaultgemma_tensors(VAULTGEMMA))
+    (directory / "config.json").write_text(json.dumps(VAULTGEMMA, indent=2))
+    (directory / "tokenizer.json").write_text(json.dumps(gemma_tokenizer(VAULTGEMMA["vocab_size"])))
+    (directory / "tokenizer_config.json").write_text(json.dumps(
+        {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>", "unk_token": "<unk>"}))
+    print(f"{path}: {path.stat().st_size} bytes")
+
+
 def main():
-    names = [f"{shape}-{base}" for shape in SHAPES for base in BASES]
+    names = [f"{shape}-{base}" for shape in SHAPES for base in BASES] + ["vaultgemma-1b"]
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("name", choices=names)
     parser.add_argument("folder", type=pathlib.Path)
     arguments = parser.parse_args()
-    write_model(arguments.name, arguments.folder)
+    if arguments.name == "vaultgemma-1b":
+        write_vaultgemma(arguments.folder)
+    else:
+        write_model(arguments.name, arguments.folder)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,13 @@
 #include <numeric>
 #include <vector>
 
+#include "base/base64.h"
 #include "base/codes.h"
 #include "base/cpu.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/number.h"
+#include "base/sha256.h"
 #include "base/thread_pool.h"
 #include "base/utf8.h"
 
@@ -114,7 +116,30 @@ TEST(ThreadPool, CoversEveryPieceOnceOnAnyNumberOfThreads) {
   }
 }
 
+// FIPS 180-4's example, and a text that is not the same in other pieces.
+TEST(Sha256, IsTheStandardsHashOfAllPieces) {
+  const std::string_view abc = "abc";
+  const auto bytes = std::as_bytes(std::span(abc));
+  EXPECT_EQ(hex(Sha256().add(bytes).digest()),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(Sha256().add(bytes.first(1)).add(bytes.subspan(1)).digest(),
+            Sha256().add(bytes).digest());
+  EXPECT_NE(Sha256().add("ab").add("c").digest(), Sha256().add("a").add("bc").digest());
+}
+
 TEST(Cpu, CountsAtLeastOneCore) { EXPECT_GE(usable_cpu_count(), 1u); }
+
+TEST(Base64, TheVectorsOfTheRfc) {
+  const std::pair<const char*, const char*> kVectors[] = {{"", ""},
+                                                          {"f", "Zg=="},
+                                                          {"fo", "Zm8="},
+                                                          {"foo", "Zm9v"},
+                                                          {"foob", "Zm9vYg=="},
+                                                          {"fooba", "Zm9vYmE="},
+                                                          {"foobar", "Zm9vYmFy"},
+                                                          {"\xff\xfe", "//4="}};
+  for (const auto& [bytes, text] : kVectors) EXPECT_EQ(base64_of(bytes), text);
+}
 
 }  // namespace
 }  // namespace localai

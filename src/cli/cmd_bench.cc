@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "cli/command.h"
 #include "cli/engine_arguments.h"
+#include "cli/speculation_option.h"
 
 namespace localai::cli {
 namespace {
@@ -21,6 +22,7 @@ using Clock = Answer::Clock;
 
 struct Arguments : EngineArguments {
   uint32_t prompt_tokens = 512, gen_tokens = 128, parallel = 1, repeat = 3;
+  engine::Speculation speculation = engine::Speculation::kOff;  // measures the model, not the text
   bool json = false;
 };
 
@@ -168,6 +170,7 @@ engine::EngineOptions engine_options(const models::Model& model, const Arguments
   options.parallel = arguments.parallel;
   options.context_length = arguments.prompt_tokens + arguments.gen_tokens;
   options.prefix_cache = false;
+  options.speculation = arguments.speculation;
   options.kv_dtype = arguments.precision == "exact" ? DType::kF32 : DType::kF16;
   // Room for all sequences at full length, or some would be set back and computed twice.
   const uint64_t blocks = options.context_length / models::kKvBlockTokens + 1;
@@ -222,6 +225,7 @@ void add_bench(CLI::App& app, Program& program) {
   count("--gen-tokens", arguments->gen_tokens, 2, 1u << 20, "tokens of each answer");
   count("--parallel", arguments->parallel, 1, 512, "requests at once");
   count("--repeat", arguments->repeat, 1, 1000, "rounds");
+  add_speculation_option(*command, arguments->speculation);
   command->add_flag("--json", arguments->json, "print one JSON object");
   command->callback(
       [arguments, &program] { program.run = [arguments]() -> Status { return run(*arguments); }; });

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "cli/command.h"
 #include "cli/engine_arguments.h"
+#include "cli/speculation_option.h"
 
 namespace localai::cli {
 namespace {
@@ -17,6 +18,7 @@ struct Arguments : EngineArguments {
   uint32_t max_tokens = 128;
   engine::SamplingParams sampling;
   std::vector<std::string> stop;
+  engine::Speculation speculation = engine::Speculation::kAuto;
   bool json = false;
 };
 
@@ -35,6 +37,8 @@ Json report(const Answer& answer, const engine::FinishedEvent& finished, double 
       {"finish_reason", engine::finish_reason_name(finished.reason)},
       {"timings",
        {{"load_ms", load_ms},
+        {"drafted_tokens", timings.drafted_tokens},
+        {"accepted_tokens", timings.accepted_tokens},
         {"prefill_ms", timings.prefill_ms},
         {"decode_ms", timings.decode_ms},
         {"prefill_tok_s", per_second(computed, timings.prefill_ms)},
@@ -53,6 +57,7 @@ Status run(const Arguments& arguments) {
   engine::EngineOptions options;
   options.threads = arguments.threads;
   options.parallel = 1;
+  options.speculation = arguments.speculation;
   // One request, known in length: no more KV than it needs (create() bounds it by the model's).
   options.context_length = static_cast<uint32_t>(
       std::min<uint64_t>(request.prompt.size() + uint64_t{arguments.max_tokens}, 1u << 30));
@@ -88,6 +93,7 @@ void add_generate(CLI::App& app, Program& program) {
   command->add_option("--stop", arguments->stop, "end before this text; may be given repeatedly")
       ->expected(1)
       ->take_all();
+  add_speculation_option(*command, arguments->speculation);
   command->add_flag("--json", arguments->json, "print one JSON object at the end");
   command->callback(
       [arguments, &program] { program.run = [arguments]() -> Status { return run(*arguments); }; });

@@ -54,11 +54,11 @@ Json problems(const std::vector<runtime::DomainProblem>& list) {
 }
 
 Result<runtime::DomainConfig> read_config(const ListArguments& arguments) {
-  const runtime::Environment environment = runtime::process_environment();
-  LAI_TRY(const runtime::Settings settings, runtime::read_settings(environment));
-  std::string file = arguments.config.empty() ? settings.config_path : arguments.config;
-  if (file.empty()) file = "config/domains.json";
-  return runtime::load_domain_config(file, settings, environment);
+  LAI_TRY(const runtime::Settings settings, runtime::read_settings(runtime::process_environment()));
+  LAI_TRY(runtime::DomainConfig config, read_domains(arguments, settings));
+  if (config.file.empty() && config.domains.empty() && config.errors.empty())
+    return not_found("there is neither a config file nor a domain store: --config names one");
+  return config;
 }
 
 Status list_domains(const ListArguments& arguments) {
@@ -72,6 +72,7 @@ Status list_domains(const ListArguments& arguments) {
                    {"team", domain.team},
                    {"backend", domain.backend},
                    {"model_path", domain.model_path},
+                   {"version", domain.version},
                    {"default", is_default},
                    {"available", domain.unsupported.empty()}});
     if (!arguments.json)
@@ -145,9 +146,8 @@ void add_domains(CLI::App& app, Program& program) {
       program.run = [arguments, work]() -> Status { return work(*arguments); };
     });
   };
-  add("list", "The domains of the config file", list_domains);
-  add("check", "What is wrong with the config file; fails when a domain is unusable",
-      check_domains);
+  add("list", "The domains of the config file and the domain store", list_domains);
+  add("check", "What is wrong with the domains; fails when one is unusable", check_domains);
   add("schema", "The JSON Schema of a config file", print_schema);
   add_domain_routing(*domains, program);
 }

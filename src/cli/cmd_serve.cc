@@ -20,28 +20,15 @@ struct ServeArguments : ServiceArguments {
   uint16_t port = 8080;
   std::vector<std::string> allowed_hosts;
   bool allow_unauthenticated = false, repack = true;
-  std::string data_dir;  // "": DOMAIN_DATA_DIR, else the config file's folder
+  std::string prefix_dir;
+  uint64_t prefix_disk_mb = 4096;
 };
-
-// Where changed domains are kept: PostgreSQL, or a file that is called as the config file is, in
-// the data directory or beside the config file.
-Result<std::unique_ptr<runtime::DomainStore>> open_store(const ServeArguments& arguments,
-                                                         const runtime::Settings& settings,
-                                                         const std::string& config) {
-  if (!settings.postgres_dsn.empty())
-    return runtime::make_postgres_domain_store(settings.postgres_dsn);
-  const std::filesystem::path path(config);
-  std::filesystem::path folder =
-      arguments.data_dir.empty() ? settings.data_dir : arguments.data_dir;
-  if (folder.empty()) folder = path.parent_path();
-  const std::string name = path.empty() ? "domains" : path.stem().string();
-  return runtime::make_sqlite_domain_store(folder / (name + ".db"));
-}
 
 // The domains of the config file and the store, and who changes them.
 Status add_domains(const ServeArguments& arguments, const std::string& config,
                    runtime::ServiceOptions& options) {
-  LAI_TRY(auto store, open_store(arguments, options.settings, config));
+  LAI_TRY(auto store,
+          open_store(arguments, options.settings, config, runtime::StoreAccess::kChange));
   runtime::DomainAdmin::Options admin;
   LAI_TRY(admin.file, read_config_file(config));
   admin.settings = options.settings;
@@ -72,6 +59,8 @@ Status serve(const ServeArguments& arguments) {
   const std::string config = config_path(arguments, settings);
   LAI_TRY_STATUS(add_domains(arguments, config, options));
   const std::shared_ptr<runtime::DomainAdmin> admin = options.admin;
+  options.resolver.engine.prefix_dir = arguments.prefix_dir;
+  options.resolver.engine.prefix_disk_bytes = arguments.prefix_disk_mb << 20;
   runtime::LocalService service(std::move(options), runtime::make_native_opener(arguments.repack));
 
   net::Server* running = nullptr;  // set before the first request can come
@@ -111,9 +100,11 @@ void add_serve(CLI::App& app, Program& program) {
       ->capture_default_str();
   command->add_option("--allow-host", arguments->allowed_hosts,
                       "further name that clients may call this server by; may be repeated");
-  command->add_option("--data-dir", arguments->data_dir,
-                      "folder of the domains that the API changes (default: DOMAIN_DATA_DIR, else "
-                      "the config file's folder)");
+  command->add_option("--prefix-dir", arguments->prefix_dir,
+                      "folder that keeps the KV cache of prompts, so that a later start finds it");
+  command->add_option("--prefix-disk-mb", arguments->prefix_disk_mb, "of all files there, in MiB")
+      ->check(CLI::Range(1, 1 << 30))
+      ->capture_default_str();
   command->add_flag("--allow-unauthenticated", arguments->allow_unauthenticated,
                     "listen on an address that other machines reach");
   command->add_flag(

@@ -21,6 +21,7 @@ struct Program {
 void add_bench(CLI::App& app, Program& program);
 void add_chat(CLI::App& app, Program& program);
 void add_convert(CLI::App& app, Program& program);
+void add_doctor(CLI::App& app, Program& program);
 void add_domains(CLI::App& app, Program& program);
 void add_embed(CLI::App& app, Program& program);
 void add_domain_routing(CLI::App& domains,

@@ -25,6 +25,7 @@ int main(int argc, char** argv) {
     cli::add_ps(app, program);
     cli::add_show(app, program);
     cli::add_domains(app, program);
+    cli::add_doctor(app, program);
     cli::add_generate(app, program);
     cli::add_embed(app, program);
     cli::add_bench(app, program);

@@ -40,7 +40,7 @@ uint32_t BlockManager::find(uint64_t parent, uint64_t hash,
   return kNone;
 }
 
-void BlockManager::match(std::span<const text::TokenId> tokens, uint32_t kind,
+void BlockManager::match(std::span<const text::TokenId> tokens, uint64_t kind,
                          std::vector<uint32_t>& blocks) {
   if (!prefix_cache_) return;
   uint64_t parent = root(kind);
@@ -73,7 +73,7 @@ bool BlockManager::allocate(uint32_t count, std::vector<uint32_t>& blocks) {
 }
 
 void BlockManager::publish(std::vector<uint32_t>& chain, uint32_t index,
-                           std::span<const text::TokenId> tokens, uint32_t kind) {
+                           std::span<const text::TokenId> tokens, uint64_t kind) {
   if (!prefix_cache_) return;
   LAI_DCHECK(tokens.size() == kTokens && index < chain.size());
   const uint64_t parent = index == 0 ? root(kind) : nodes_[chain[index - 1]].serial;

@@ -26,14 +26,14 @@ class BlockManager {
   // Appends the cached blocks that hold the longest prefix of `tokens` in whole blocks, each with
   // one more reference. `kind`: what K and V depend on besides the tokens; blocks of different
   // kinds are never shared.
-  void match(std::span<const text::TokenId> tokens, uint32_t kind, std::vector<uint32_t>& blocks);
+  void match(std::span<const text::TokenId> tokens, uint64_t kind, std::vector<uint32_t>& blocks);
   // Appends `count` blocks with one reference each, evicting cached ones oldest first. All or none.
   bool allocate(uint32_t count, std::vector<uint32_t>& blocks);
   // Offers block `index` of a chain, full and holding `tokens`, to the cache. When an equal one is
   // there already, the chain takes that one instead (the bits are the same) and gives its own back.
   // Blocks [0, index) of the chain have been published before, with the same `kind`.
   void publish(std::vector<uint32_t>& chain, uint32_t index, std::span<const text::TokenId> tokens,
-               uint32_t kind);
+               uint64_t kind);
   // Drops one reference of each block from the `keep`th on and takes those off the list.
   void release(std::vector<uint32_t>& blocks, size_t keep = 0);
   // Takes a block out of the cache, so that no later request finds it (its numbers are suspect).
@@ -61,8 +61,8 @@ class BlockManager {
     uint32_t older = kNone, newer = kNone;  // LRU list of cached blocks without references
   };
 
-  // Serials count up from 1, roots down from the top.
-  static uint64_t root(uint32_t kind) { return ~uint64_t{kind}; }
+  // Serials count up from 1 and never get this far.
+  static uint64_t root(uint64_t kind) { return kind | uint64_t{1} << 63; }
   static uint64_t hash_of(uint64_t parent, std::span<const text::TokenId> tokens);
   uint32_t find(uint64_t parent, uint64_t hash, std::span<const text::TokenId> tokens) const;
   uint32_t& bucket(uint64_t hash) { return buckets_[hash & (buckets_.size() - 1)]; }

@@ -1,6 +1,7 @@
 #include "engine/engine.h"
 
 #include <algorithm>
+#include <cstring>
 #include <string>
 #include <thread>
 #include <utility>
@@ -10,6 +11,8 @@
 #include "base/thread_pool.h"
 #include "base/utf8.h"
 #include "engine/inbox.h"
+#include "engine/model_identity.h"
+#include "engine/prefix_store.h"
 #include "engine/sampler.h"
 #include "engine/scheduler.h"
 #include "engine/state_pool.h"
@@ -26,6 +29,7 @@ constexpr uint32_t kStatesMax = 2048;
 constexpr uint32_t kStopStringsMax = 64;
 constexpr size_t kStopBytesMax = 1024;
 constexpr uint32_t kTopLogprobsMax = 128;
+constexpr uint32_t kDraftTokensMax = 64;
 
 Status check_range(const char* name, uint64_t value, uint64_t low, uint64_t high) {
   if (value >= low && value <= high) return Ok{};
@@ -38,6 +42,7 @@ Status check_options(const EngineOptions& options) {
   LAI_TRY_STATUS(check_range("parallel", options.parallel, 1, kParallelMax));
   LAI_TRY_STATUS(check_range("queue_max", options.queue_max, 1, 1u << 20));
   LAI_TRY_STATUS(check_range("prefill_chunk", options.prefill_chunk, 1, kPrefillChunkMax));
+  LAI_TRY_STATUS(check_range("draft_tokens", options.draft_tokens, 1, kDraftTokensMax));
   const DType dtype = options.kv_dtype.value_or(DType::kF16);
   if (dtype != DType::kF16 && dtype != DType::kF32)
     return invalid("kv_dtype: " + std::string(dtype_name(dtype)) + " is not F16 or F32");
@@ -54,21 +59,42 @@ uint32_t blocks_for(uint64_t tokens) {
   return static_cast<uint32_t>((tokens + BlockManager::kTokens - 1) / BlockManager::kTokens);
 }
 
+bool keeps_on_disk(const models::Model& model, const EngineOptions& options) {
+  return !options.prefix_dir.empty() && options.prefix_cache && model.state().recurrent_bytes == 0;
+}
+
+// Rows beside the one that is due of each sequence.
+uint32_t draft_rows(const EngineOptions& options) {
+  return options.speculation == Speculation::kOff ? 0 : options.draft_tokens;
+}
+
 Result<uint64_t> logits_bytes(const models::Model& model, const EngineOptions& options) {
-  const auto bytes =
-      checked_mul(uint64_t{model.info().vocab_size} * sizeof(float), options.parallel);
+  const auto bytes = checked_mul(uint64_t{model.info().vocab_size} * sizeof(float),
+                                 uint64_t{options.parallel} + draft_rows(options));
   if (!bytes) return exhausted("logits: their size does not fit 64 bits");
   return PageRegion::rounded(*bytes);
 }
 
-// Recurrent states. One of them is for checkpoints, or nothing is cached.
+// Null where nothing is kept on disk.
+Result<std::unique_ptr<PrefixStore>> open_store(const LoadedModel& loaded,
+                                                const EngineOptions& options) {
+  if (!keeps_on_disk(*loaded.model, options)) return std::unique_ptr<PrefixStore>();
+  LAI_TRY(const Digest identity, model_identity(loaded, *options.kv_dtype));
+  return PrefixStore::open({options.prefix_dir, options.prefix_disk_bytes}, identity);
+}
+
+// Recurrent states. One of them is for checkpoints, or nothing is cached; unless their number was
+// chosen, one more is for what a draft may have to go back to.
 Status plan_recurrent(const EngineOptions& options, StatePlan& plan) {
   plan.running = options.parallel;
   if (plan.recurrent_bytes == 0) return Ok{};
-  plan.states = std::min(options.parallel, kSequencesDefault) + (options.prefix_cache ? 1 : 0);
-  if (options.recurrent_bytes > 0)
-    plan.states = static_cast<uint32_t>(
-        std::min<uint64_t>(options.recurrent_bytes / plan.recurrent_bytes, kStatesMax));
+  if (options.recurrent_bytes == 0) {
+    plan.running = std::min(options.parallel, kSequencesDefault);
+    plan.states = plan.running + (options.prefix_cache ? 1 : 0) + (draft_rows(options) > 0 ? 1 : 0);
+    return Ok{};
+  }
+  plan.states = static_cast<uint32_t>(
+      std::min<uint64_t>(options.recurrent_bytes / plan.recurrent_bytes, kStatesMax));
   if (plan.states == 0)
     return invalid("recurrent_bytes: " + std::to_string(options.recurrent_bytes) +
                    " is less than one state of " + std::to_string(plan.recurrent_bytes) + " bytes");
@@ -105,6 +131,17 @@ Result<StatePlan> plan_state(const models::Model& model, const EngineOptions& op
   return plan;
 }
 
+// What K and V depend on besides tokens, and who may find them; 63 bits.
+uint64_t kv_kind(bool long_rope, std::string_view salt) {
+  uint64_t kind = 0;
+  if (!salt.empty()) {
+    const Digest digest = Sha256().add(salt).digest();
+    std::memcpy(&kind, digest.data(), sizeof kind);
+    kind = (kind >> 1 | 2) & ~uint64_t{1};
+  }
+  return kind | uint64_t{long_rope};
+}
+
 class RequestTicket final : public Ticket {
  public:
   explicit RequestTicket(std::shared_ptr<std::atomic<bool>> cancelled)
@@ -121,15 +158,21 @@ class RequestTicket final : public Ticket {
 class NativeEngine final : public Engine {
  public:
   NativeEngine(LoadedModel model, const EngineOptions& options, const StatePlan& plan,
-               StatePool pool, PageRegion logits)
+               StatePool pool, PageRegion logits, std::unique_ptr<PrefixStore> store)
       : loaded_(std::move(model)),
         context_length_(context_of(*loaded_.model, options)),
         pool_blocks_(plan.blocks),
         pool_(std::move(pool)),
         logits_(std::move(logits)),
+        store_(std::move(store)),
         threads_(options.threads == 0 ? usable_cpu_count() : options.threads),
         inbox_(options.queue_max),
-        scheduler_(*loaded_.model, *loaded_.tokenizer, {plan.running, options.prefill_chunk}, pool_,
+        scheduler_(*loaded_.model, *loaded_.tokenizer,
+                   {.parallel = plan.running,
+                    .prefill_chunk = options.prefill_chunk,
+                    .speculation = options.speculation,
+                    .drafts = draft_rows(options)},
+                   pool_, store_.get(),
                    {reinterpret_cast<float*>(logits_.data()), logits_.bytes() / sizeof(float)},
                    threads_, inbox_),
         thread_([this] { scheduler_.run(); }) {}
@@ -147,7 +190,9 @@ class NativeEngine final : public Engine {
         std::make_unique<Sequence>(std::move(request), std::move(sink), *loaded_.tokenizer);
     sequence->tokens_max = static_cast<uint32_t>(
         asked == 0 ? reach() : std::min<uint64_t>(sequence->tokens.size() + asked, reach()));
-    sequence->kv_kind = info().long_rope_after != 0 && sequence->reach() > info().long_rope_after;
+    const bool long_rope =
+        info().long_rope_after != 0 && sequence->reach() > info().long_rope_after;
+    sequence->kv_kind = kv_kind(long_rope, sequence->request.cache_salt);
     auto ticket = std::make_unique<RequestTicket>(sequence->cancelled);
     LAI_TRY_STATUS(inbox_.push(std::move(sequence)));
     return std::unique_ptr<Ticket>(std::move(ticket));
@@ -159,7 +204,8 @@ class NativeEngine final : public Engine {
   uint32_t context_length() const override { return context_length_; }
   EngineMemory memory() const override {
     return {info().weights_mapped_bytes, info().weights_private_bytes, pool_.bytes(),
-            logits_.bytes() + scheduler_.workspace_bytes()};
+            logits_.bytes() + scheduler_.workspace_bytes() +
+                (store_ == nullptr ? 0 : PrefixStore::kQueueBytes)};
   }
   EngineStats stats() const override { return scheduler_.stats(); }
 
@@ -177,6 +223,7 @@ class NativeEngine final : public Engine {
   uint32_t pool_blocks_;
   StatePool pool_;
   PageRegion logits_;
+  std::unique_ptr<PrefixStore> store_;
   ThreadPool threads_;
   Inbox inbox_;
   Scheduler scheduler_;
@@ -237,8 +284,9 @@ Result<std::unique_ptr<Engine>> Engine::create(LoadedModel model, const EngineOp
   LAI_TRY(const uint64_t logits, logits_bytes(*model.model, chosen));
   LAI_TRY(StatePool pool, StatePool::create(plan));
   LAI_TRY(PageRegion rows, PageRegion::allocate(logits, "logits"));
-  return std::unique_ptr<Engine>(std::make_unique<NativeEngine>(std::move(model), chosen, plan,
-                                                                std::move(pool), std::move(rows)));
+  LAI_TRY(auto store, open_store(model, chosen));
+  return std::unique_ptr<Engine>(std::make_unique<NativeEngine>(
+      std::move(model), chosen, plan, std::move(pool), std::move(rows), std::move(store)));
 }
 
 EngineMemory Engine::predicted_memory(const models::Model& model, const EngineOptions& options) {
@@ -249,9 +297,11 @@ EngineMemory Engine::predicted_memory(const models::Model& model, const EngineOp
   if (!plan.ok() || !logits.ok()) return out;
   out.kv_bytes = plan->kv_region_bytes() + plan->recurrent_region_bytes();
   out.scratch_bytes =
-      *logits + model.workspace_bytes(size_t{options.prefill_chunk} + options.parallel,
-                                      blocks_for(context_of(model, options)),
-                                      options.threads == 0 ? usable_cpu_count() : options.threads);
+      *logits +
+      model.workspace_bytes(size_t{options.prefill_chunk} + options.parallel + draft_rows(options),
+                            blocks_for(context_of(model, options)),
+                            options.threads == 0 ? usable_cpu_count() : options.threads);
+  if (keeps_on_disk(model, options)) out.scratch_bytes += PrefixStore::kQueueBytes;
   return out;
 }
 

@@ -44,6 +44,7 @@ struct Request {
   // first; of two that end at the same byte the longer counts.
   std::vector<std::string> stop;
   bool ignore_eos = false;
+  std::string cache_salt;  // prefixes are shared with requests of the same salt only
   // Log-softmax of the logits as the model gave them: before bias, penalties and temperature, as
   // OpenAI-compatible servers report it.
   bool logprobs = false;      // of each token
@@ -66,8 +67,10 @@ struct TextEvent {
 };
 struct Timings {
   uint32_t prompt_tokens = 0;
-  uint32_t cached_tokens = 0;      // of the prompt, taken from the prefix cache
+  uint32_t cached_tokens = 0;      // of the prompt, taken from the prefix cache, disk included
   uint32_t completion_tokens = 0;  // sampled, the end-of-generation token included
+  uint32_t drafted_tokens = 0;     // checked beside them
+  uint32_t accepted_tokens = 0;    // of those, the ones that were right
   double queue_ms = 0;             // submit() to the first step
   double prefill_ms = 0;           // to the first token
   double decode_ms = 0;            // to the end
@@ -95,6 +98,10 @@ class Ticket {
   virtual void cancel() = 0;
 };
 
+// Checking drafted tokens beside the one that is due: off, where it makes answers come faster, or
+// wherever there is a draft. Tokens, log-probabilities and text are the same bits in all three.
+enum class Speculation : uint8_t { kOff, kAuto, kAlways };
+
 struct EngineOptions {
   uint32_t threads = 0;           // 1..256; 0: usable_cpu_count()
   uint32_t context_length = 0;    // per sequence; 0: min(model's, 2048); never past the model's
@@ -107,8 +114,15 @@ struct EngineOptions {
   // that state is kept.
   bool prefix_cache = true;
   // Size of the pool of recurrent states, of the sequences that run and of checkpoints; it bounds
-  // how many run. 0: min(parallel, 4) states, and one more for checkpoints with prefix_cache.
+  // how many run. 0: min(parallel, 4) states, one more for checkpoints with prefix_cache, and one
+  // more with speculation.
   uint64_t recurrent_bytes = 0;
+  // Keeps full KV blocks in files too, for later processes; "": does not. Not of models with
+  // recurrent state, and only with prefix_cache.
+  std::filesystem::path prefix_dir;
+  uint64_t prefix_disk_bytes = uint64_t{4} << 30;  // of all files there, of all models
+  Speculation speculation = Speculation::kAuto;
+  uint32_t draft_tokens = 8;  // 1..64 drafted tokens in one step, over all sequences
 };
 
 struct EngineMemory {
@@ -147,6 +161,8 @@ struct EngineStats {
   uint32_t states = 0;            // recurrent ones, in the pool
   uint32_t checkpoints = 0;       // of them, kept for prefixes
   uint64_t preemptions = 0;       // sequences set back to the queue because the pool ran out
+  uint64_t drafted = 0;           // tokens checked by speculation
+  uint64_t accepted = 0;          // of them, right
 };
 
 class Engine {

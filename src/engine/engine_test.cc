@@ -107,6 +107,19 @@ TEST(Engine, SequencesOfDifferentReachShareNoBlocks) {
   EXPECT_EQ(cached(11), 96u);
 }
 
+TEST(Engine, RequestsOfDifferentSaltsShareNoPrefixes) {
+  const auto engine = make_engine();
+  const auto cached = [&](const char* salt) {
+    Request request = greedy(prompt_of(100, 5), 4);
+    request.cache_salt = salt;
+    const auto answer = run(*engine, request);
+    EXPECT_EQ(answer->tokens_, FakeModel::expected_answer(prompt_of(100, 5), 4));
+    return answer->finished_->timings.cached_tokens;
+  };
+  for (const uint32_t expected : {0u, 96u})
+    for (const char* salt : {"", "tenant a", "tenant b"}) EXPECT_EQ(cached(salt), expected);
+}
+
 TEST(Engine, AnAnswerIsCachedForTheNextTurn) {
   const auto engine = make_engine();
   auto conversation = prompt_of(50, 3);

@@ -98,7 +98,8 @@ TEST(RecurrentState, WithoutRoomForACheckpointNothingIsReused) {
   EXPECT_EQ(engine->stats().checkpoints, 0u);
 }
 
-TEST(RecurrentState, AsManySequencesRunAsThereAreStatesButOne) {
+// One state is for checkpoints, one for what a draft may go back to.
+TEST(RecurrentState, AsManySequencesRunAsThereAreStatesButTwo) {
   std::atomic<size_t> most{0};
   FakeModelOptions model = with_state(true);
   model.on_step = [&](const models::Step& step) {
@@ -107,7 +108,7 @@ TEST(RecurrentState, AsManySequencesRunAsThereAreStatesButOne) {
   EngineOptions options;
   options.parallel = 8;
   const auto engine = make_engine(options, model);
-  EXPECT_EQ(engine->stats().states, 5u);
+  EXPECT_EQ(engine->stats().states, 6u);
   std::vector<Job> jobs;
   for (uint64_t i = 0; i < 12; ++i) jobs.push_back({prompt_of(20, i), 60});
   expect_all_correct(*engine, jobs);

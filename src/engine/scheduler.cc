@@ -1,12 +1,14 @@
 #include "engine/scheduler.h"
 
 #include <algorithm>
+#include <cmath>
 #include <exception>
 #include <string>
 #include <utility>
 
 #include "base/check.h"
 #include "base/log.h"
+#include "engine/prompt_lookup.h"
 
 namespace localai::engine {
 namespace {
@@ -22,14 +24,15 @@ double milliseconds(Clock::duration duration) {
 }  // namespace
 
 Scheduler::Scheduler(const models::Model& model, const text::Tokenizer& tokenizer,
-                     const Limits& limits, StatePool& pool, std::span<float> logits,
-                     ThreadPool& threads, Inbox& inbox)
+                     const Limits& limits, StatePool& pool, PrefixStore* store,
+                     std::span<float> logits, ThreadPool& threads, Inbox& inbox)
     : model_(model),
       tokenizer_(tokenizer),
       limits_(limits),
       row_stride_(model.info().vocab_size),
       vocabulary_(std::min<size_t>(row_stride_, tokenizer.size())),
       pool_(pool),
+      store_(store),
       logits_(logits),
       threads_(threads),
       inbox_(inbox),
@@ -59,10 +62,11 @@ void Scheduler::step() {
   admit();
   if (running_.empty()) return;
   builder_.plan(running_);
+  draft();
   reserve_blocks();
   forward();
   for (const StepPart& part : builder_.parts()) {
-    part.sequence->computed += part.rows;
+    part.sequence->computed += part.rows - part.drafts;
     checkpoint_prompt(*part.sequence);
     if (part.remaining == 0) accept(part);
   }
@@ -116,7 +120,31 @@ bool Scheduler::take_prompt_blocks(Sequence& sequence) {
   }
   sequence.published = cached;
   sequence.computed = cached * BlockManager::kTokens;
+  if (store_ != nullptr) load_blocks(sequence);
   return true;
+}
+
+// Fills allocated blocks with what the disk has of the tokens that follow the cached ones.
+void Scheduler::load_blocks(Sequence& sequence) {
+  const auto whole = static_cast<uint32_t>((sequence.tokens.size() - 1) / BlockManager::kTokens);
+  while (sequence.published < whole) {
+    const uint32_t block = sequence.published;
+    const std::span<const TokenId> tokens = sequence.block_tokens(block);
+    if (!store_->load(key_before(sequence, block), tokens, pool_.block(sequence.blocks[block])))
+      return;
+    pool_.blocks().publish(sequence.blocks, block, tokens, sequence.kv_kind);
+    ++sequence.published;
+    sequence.computed += BlockManager::kTokens;
+  }
+}
+
+const Digest& Scheduler::key_before(Sequence& sequence, uint32_t block) {
+  std::vector<Digest>& keys = sequence.keys;
+  if (keys.empty()) keys.push_back(store_->root(sequence.kv_kind));
+  while (keys.size() <= block)
+    keys.push_back(
+        store_->key(keys.back(), sequence.block_tokens(static_cast<uint32_t>(keys.size()) - 1)));
+  return keys[block];
 }
 
 // Of the cached blocks, those up to the last one with a checkpoint. The next ones are wanted where
@@ -153,10 +181,63 @@ void Scheduler::start(std::unique_ptr<Sequence> sequence) {
   running_.push_back(std::move(sequence));
 }
 
+// Adds drafts to the sequences that decode, oldest first, as far as they pay.
+void Scheduler::draft() {
+  uint32_t left = limits_.drafts, rows = 0;
+  for (const StepPart& part : builder_.parts()) rows += part.rows;
+  for (StepPart& part : builder_.parts()) {
+    if (left == 0) return;
+    if (part.remaining > 0 || part.rows > 1) continue;
+    part.drafts = draft_for(*part.sequence, rows, std::min(left, part.sequence->draft_limit()));
+    part.rows += part.drafts;
+    rows += part.drafts;
+    left -= part.drafts;
+  }
+}
+
+// Fills sequence.draft with at most `most` tokens for a step of `rows` so far.
+uint32_t Scheduler::draft_for(Sequence& sequence, uint32_t rows, uint32_t most) {
+  sequence.draft.clear();
+  if (most == 0) return 0;
+  sequence.draft_matched = look_up(sequence.tokens, most, sequence.draft);
+  if (sequence.draft.empty()) return 0;
+  uint32_t count = most;
+  if (limits_.speculation == Speculation::kAuto)
+    count = policy_.choose(rows, sequence.record.rate(sequence.draft_matched), most);
+  if (count > 0 && pool_.recurrent() && !take_state_for_draft(sequence)) count = 0;
+  sequence.draft.resize(count);
+  sequence.timings.drafted_tokens += count;
+  counters_.drafted += count;
+  return count;
+}
+
+// Not the last checkpoint's place: to keep a prefix saves more.
+bool Scheduler::take_state_for_draft(Sequence& sequence) {
+  StateCache& states = pool_.states();
+  const bool some_free = states.held() + states.filed() < states.total();
+  if (!some_free && states.held() + 1 >= states.total()) return false;
+  sequence.state_before_draft = states.take();
+  return true;
+}
+
+void Scheduler::drop_draft(StepPart& part) {
+  Sequence& sequence = *part.sequence;
+  sequence.timings.drafted_tokens -= part.drafts;
+  counters_.drafted -= part.drafts;
+  part.rows -= part.drafts;
+  part.drafts = 0;
+  sequence.draft.clear();
+  if (sequence.state_before_draft) pool_.states().free(*sequence.state_before_draft);
+  sequence.state_before_draft.reset();
+}
+
 void Scheduler::reserve_blocks() {
   for (size_t i = 0; i < builder_.parts().size(); ++i) {
-    const StepPart& part = builder_.parts()[i];
+    StepPart& part = builder_.parts()[i];
     Sequence& sequence = *part.sequence;
+    if (blocks_for(sequence.computed + part.rows) >
+        sequence.blocks.size() + pool_.blocks().available())
+      drop_draft(part);
     const uint32_t needed = blocks_for(sequence.computed + part.rows);
     const auto held = static_cast<uint32_t>(sequence.blocks.size());
     if (needed <= held) continue;
@@ -182,7 +263,16 @@ void Scheduler::preempt_youngest() {
 void Scheduler::forward() {
   const models::Step step = builder_.build(pool_);
   if (step.tokens.empty()) return;
+  const Clock::time_point start = Clock::now();
+  bool decode_only = true;
+  for (const StepPart& part : builder_.parts()) {
+    const Sequence& sequence = *part.sequence;
+    if (sequence.state_before_draft) pool_.start(*sequence.state_before_draft, sequence.state);
+    decode_only &= part.rows == part.drafts + 1;
+  }
   model_.forward(step, *workspace_, threads_, logits_.data());
+  if (decode_only)
+    policy_.took(static_cast<uint32_t>(step.tokens.size()), milliseconds(Clock::now() - start));
   workspace_bytes_.store(workspace_->bytes(), std::memory_order_relaxed);
   ++counters_.steps;
   counters_.rows += step.tokens.size();
@@ -190,10 +280,41 @@ void Scheduler::forward() {
 
 void Scheduler::accept(const StepPart& part) {
   Sequence& sequence = *part.sequence;
+  for (uint32_t row = 1; row <= part.drafts; ++row)
+    if (!std::isfinite(logits_[(part.output_row + row) * row_stride_])) sequence.suspect = true;
+  uint32_t right = 0;
+  while (true) {
+    accept_row(sequence, part.output_row + right);
+    if (sequence.ended || right == part.drafts || sequence.tokens.back() != sequence.draft[right])
+      break;
+    ++right;
+    ++sequence.computed;
+    ++sequence.timings.accepted_tokens;
+    ++counters_.accepted;
+  }
+  if (part.drafts > 0) settle_draft(part, right);
+}
+
+void Scheduler::settle_draft(const StepPart& part, uint32_t right) {
+  Sequence& sequence = *part.sequence;
+  if (sequence.ended) return;
+  const bool wrong = right < part.drafts;
+  sequence.record.count(sequence.draft_matched, right, wrong);
+  if (!sequence.state_before_draft) return;
+  if (wrong) {
+    pool_.start(*sequence.state, sequence.state_before_draft);
+    sequence.computed -= right + 1;
+  }
+  pool_.states().free(*sequence.state_before_draft);
+  sequence.state_before_draft.reset();
+}
+
+// What follows a sequence's last computed token, from that row of the logits.
+void Scheduler::accept_row(Sequence& sequence, uint32_t output_row) {
   if (sequence.cancel_asked()) return flush_and_finish(sequence, FinishReason::kCancelled);
   const Request& request = sequence.request;
   Result<Sample> sampled =
-      sampler_.sample(logits_.subspan(part.output_row * row_stride_, vocabulary_),
+      sampler_.sample(logits_.subspan(output_row * row_stride_, vocabulary_),
                       {&request.sampling, sequence.tokens, request.logprobs, request.top_logprobs});
   if (!sampled.ok()) {
     if (sampled.error().code == Code::kInternal) pool_.discard(sequence.blocks);
@@ -218,13 +339,14 @@ void Scheduler::accept(const StepPart& part) {
 
 // Only blocks that finite logits have been computed from get into the cache.
 void Scheduler::publish(Sequence& sequence) {
-  const std::span<const TokenId> tokens = sequence.tokens;
   for (; (sequence.published + 1) * BlockManager::kTokens <= sequence.computed;
-       ++sequence.published)
-    pool_.blocks().publish(
-        sequence.blocks, sequence.published,
-        tokens.subspan(size_t{sequence.published} * BlockManager::kTokens, BlockManager::kTokens),
-        sequence.kv_kind);
+       ++sequence.published) {
+    const uint32_t block = sequence.published;
+    const std::span<const TokenId> tokens = sequence.block_tokens(block);
+    pool_.blocks().publish(sequence.blocks, block, tokens, sequence.kv_kind);
+    if (store_ != nullptr)
+      store_->save(key_before(sequence, block), tokens, pool_.block(sequence.blocks[block]));
+  }
 }
 
 // Copies the state where one is wanted. It is filed once its blocks are published.
@@ -301,7 +423,11 @@ void Scheduler::release(Sequence& sequence) {
 }
 
 void Scheduler::give_back(Sequence& sequence) {
+  if (sequence.suspect) pool_.discard(sequence.blocks);
+  sequence.suspect = false;
   pool_.blocks().release(sequence.blocks);
+  if (sequence.state_before_draft) pool_.states().free(*sequence.state_before_draft);
+  sequence.state_before_draft.reset();
   for (const Sequence::Checkpoint& held : sequence.held_checkpoints)
     pool_.states().free(held.place);
   sequence.held_checkpoints.clear();

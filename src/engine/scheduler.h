@@ -7,6 +7,11 @@
 // sequence gives its blocks back and waits in front of the queue. It starts again from its tokens
 // so far, which gives the same bits (models::Model::forward), so its answer does not change. The
 // oldest sequence never waits, so there is always progress.
+//
+// Speculation: a step may compute rows of drafted tokens after a sequence's pending one. Each of
+// their logits is sampled as ever, and where the token sampled is the one drafted, the next row is
+// as good as computed on its own (the same bits). A row of a wrong token is as if it had never
+// been: its K and V are written over, recurrent state is put back and the right tokens run again.
 #include <atomic>
 #include <deque>
 #include <memory>
@@ -15,6 +20,7 @@
 
 #include "base/thread_pool.h"
 #include "engine/inbox.h"
+#include "engine/prefix_store.h"
 #include "engine/sampler.h"
 #include "engine/sequence.h"
 #include "engine/state_pool.h"
@@ -27,10 +33,14 @@ class Scheduler {
   struct Limits {
     uint32_t parallel = 0;
     uint32_t prefill_chunk = 0;
+    Speculation speculation = Speculation::kOff;
+    uint32_t drafts = 0;  // drafted tokens in one step
   };
-  // All arguments outlive the scheduler. `logits` holds [parallel, vocab_size].
+  // All arguments outlive the scheduler. `store` may be null. `logits` holds [parallel + drafts,
+  // vocab_size].
   Scheduler(const models::Model& model, const text::Tokenizer& tokenizer, const Limits& limits,
-            StatePool& pool, std::span<float> logits, ThreadPool& threads, Inbox& inbox);
+            StatePool& pool, PrefixStore* store, std::span<float> logits, ThreadPool& threads,
+            Inbox& inbox);
 
   // Until the inbox closes; then everything that runs or waits ends as cancelled. Sleeps when
   // there is nothing to do.
@@ -47,13 +57,21 @@ class Scheduler {
   void drop_cancelled();
   void admit();
   bool take_prompt_blocks(Sequence& sequence);
+  void load_blocks(Sequence& sequence);
+  const Digest& key_before(Sequence& sequence, uint32_t block);
   void keep_checkpointed_blocks(Sequence& sequence);
   [[nodiscard]] bool has_state_for_another() const;
   void start(std::unique_ptr<Sequence> sequence);
+  void draft();
+  uint32_t draft_for(Sequence& sequence, uint32_t rows, uint32_t most);
+  bool take_state_for_draft(Sequence& sequence);
+  void drop_draft(StepPart& part);
+  void settle_draft(const StepPart& part, uint32_t right);
   void reserve_blocks();
   void preempt_youngest();
   void forward();
   void accept(const StepPart& part);
+  void accept_row(Sequence& sequence, uint32_t output_row);
   void publish(Sequence& sequence);
   void checkpoint_prompt(Sequence& sequence);
   void file_checkpoints(Sequence& sequence);
@@ -75,6 +93,7 @@ class Scheduler {
   const size_t row_stride_;  // of logits_
   const size_t vocabulary_;  // ids that may be sampled
   StatePool& pool_;
+  PrefixStore* store_;
   std::span<float> logits_;
   ThreadPool& threads_;
   Inbox& inbox_;
@@ -84,6 +103,7 @@ class Scheduler {
   std::vector<std::unique_ptr<Sequence>> running_;  // oldest first
   StepBuilder builder_;
   Sampler sampler_;
+  DraftPolicy policy_;
 
   std::atomic<uint64_t> workspace_bytes_{0};
   mutable std::mutex stats_mutex_;

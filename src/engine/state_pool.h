@@ -4,6 +4,7 @@
 // allocated once. One thread.
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/page_region.h"
@@ -39,6 +40,9 @@ class StatePool {
 
   [[nodiscard]] BlockManager& blocks() { return blocks_; }
   [[nodiscard]] models::KvPoolView view() const;
+  [[nodiscard]] std::span<std::byte> block(uint32_t index) const {
+    return {kv_.data() + index * plan_.block_bytes, plan_.block_bytes};
+  }
   [[nodiscard]] uint64_t bytes() const { return kv_.bytes() + recurrent_.bytes(); }
 
   [[nodiscard]] bool recurrent() const { return plan_.recurrent_bytes != 0; }

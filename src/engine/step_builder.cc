@@ -54,7 +54,7 @@ models::Step StepBuilder::build(const StatePool& pool) {
     const Sequence& sequence = *part.sequence;
     for (uint32_t i = 0; i < part.rows; ++i) {
       const uint32_t position = sequence.computed + i;
-      tokens_.push_back(sequence.tokens[position]);
+      tokens_.push_back(sequence.token_at(position));
       positions_.push_back(position);
       sequence_.push_back(static_cast<uint32_t>(views_.size()));
     }
@@ -62,7 +62,8 @@ models::Step StepBuilder::build(const StatePool& pool) {
                       sequence.reach()});
     if (part.remaining > 0) continue;
     part.output_row = static_cast<uint32_t>(output_rows_.size());
-    output_rows_.push_back(static_cast<uint32_t>(tokens_.size()) - 1);
+    for (uint32_t i = part.drafts + 1; i > 0; --i)
+      output_rows_.push_back(static_cast<uint32_t>(tokens_.size()) - i);
   }
   return {tokens_, positions_, sequence_, views_, pool.view(), output_rows_};
 }

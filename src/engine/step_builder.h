@@ -16,8 +16,9 @@ namespace localai::engine {
 struct StepPart {
   Sequence* sequence = nullptr;
   uint32_t rows = 0;
-  uint32_t remaining = 0;              // pending tokens after this step; 0: the last row is sampled
-  uint32_t output_row = ~uint32_t{0};  // its row in the logits, when sampled
+  uint32_t remaining = 0;              // pending tokens after this step; 0: what follows is sampled
+  uint32_t drafts = 0;                 // rows of sequence->draft among them, the last ones
+  uint32_t output_row = ~uint32_t{0};  // when sampled: its row in the logits, the drafts' follow
   uint32_t limit = ~uint32_t{0};       // of rows
 };
 

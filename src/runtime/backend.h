@@ -52,6 +52,7 @@ struct GenerateRequest {
   std::optional<uint32_t> max_tokens;
   std::vector<std::string> stop;
   bool ignore_eos = false;
+  std::string cache_salt;  // prefixes are shared with requests of the same salt only
   bool logprobs = false;
   uint32_t top_logprobs = 0;
   uint32_t context_length = 0;  // a domain's limit on prompt and answer; 0: the model's
@@ -62,6 +63,7 @@ struct GenerateRequest {
 
 struct Usage {
   uint32_t prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0;
+  uint32_t drafted_tokens = 0, accepted_tokens = 0;  // by speculation
 };
 struct Started {
   uint32_t prompt_tokens = 0;

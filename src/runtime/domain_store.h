@@ -63,10 +63,16 @@ class DomainStore {
   virtual Result<std::vector<StoredChange>> changes(const ChangeQuery& query) = 0;  // newest first
 };
 
-// One SQLite file, made with its folder at the first change; without it there are no domains.
-std::unique_ptr<DomainStore> make_sqlite_domain_store(std::filesystem::path file);
+// kRead: nothing is made or changed, tables included, and append() is refused.
+enum class StoreAccess : uint8_t { kChange, kRead };
+
+// One SQLite file, made with its folder at the first change; without it there are no domains. A
+// file that goes while it is in use is an error until it is back: its domains were not removed.
+std::unique_ptr<DomainStore> make_sqlite_domain_store(std::filesystem::path file,
+                                                      StoreAccess access = StoreAccess::kChange);
 // Tables of a PostgreSQL database, made at the first connection. `dsn`: a URL or key=value pairs.
 // Errors: kInvalidArgument (neither of them); it does not connect.
-Result<std::unique_ptr<DomainStore>> make_postgres_domain_store(std::string dsn);
+Result<std::unique_ptr<DomainStore>> make_postgres_domain_store(
+    std::string dsn, StoreAccess access = StoreAccess::kChange);
 
 }  // namespace localai::runtime

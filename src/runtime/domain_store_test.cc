@@ -100,6 +100,51 @@ TEST_F(SqliteStoreTest, FilesThatAreNoStoreAreErrorsAndStayAsTheyAre) {
   EXPECT_TRUE(store->list()->empty()) << "it is tried anew";
 }
 
+TEST_F(SqliteStoreTest, AFileThatGoesWhileItIsInUseIsAnErrorUntilItIsBack) {
+  const fs::path file = folder_ / "deep" / "x.db", away = folder_ / "away.db";
+  const auto store = open();
+  ASSERT_EQ(*store->append(write_of("x", 0, Json::object())), 1u);
+  fs::rename(file, away);
+  for (const Error& error : {store->append(write_of("y", 0, Json::object())).error(),
+                             store->list().error(), store->revision().error()}) {
+    EXPECT_EQ(error.code, Code::kUnavailable);
+    EXPECT_THAT(error.message, HasSubstr("x.db: the file was deleted while it was in use"));
+  }
+  EXPECT_FALSE(fs::exists(file)) << "nothing is made in its place";
+  fs::rename(away, file);
+  EXPECT_EQ(store->list()->size(), 1u);
+  EXPECT_EQ(*store->append(write_of("x", 1, Json::object())), 2u);
+}
+
+TEST_F(SqliteStoreTest, AFileInThePlaceOfAnotherIsOpenedAnew) {
+  const fs::path file = folder_ / "deep" / "x.db", other = folder_ / "other.db";
+  const auto store = open();
+  ASSERT_EQ(*store->append(write_of("x", 0, Json::object())), 1u);
+  EXPECT_EQ(*make_sqlite_domain_store(other)->append(write_of("theirs", 0, Json::object())), 1u);
+  fs::remove(file.string() + "-wal");
+  fs::remove(file.string() + "-shm");
+  fs::rename(other, file);
+  ASSERT_EQ(store->list()->size(), 1u);
+  EXPECT_EQ(store->list()->front().id, "theirs");
+}
+
+TEST_F(SqliteStoreTest, AReaderSeesChangesAndMakesNone) {
+  const fs::path file = folder_ / "deep" / "x.db";
+  const auto reader = make_sqlite_domain_store(file, StoreAccess::kRead);
+  EXPECT_TRUE(reader->list()->empty());
+  EXPECT_FALSE(fs::exists(folder_));
+  fs::create_directories(file.parent_path());
+  std::ofstream(file).flush();
+  EXPECT_TRUE(reader->list()->empty());
+  EXPECT_EQ(fs::file_size(file), 0u) << "tables are a server's to make";
+
+  const auto store = open();
+  ASSERT_EQ(*store->append(write_of("x", 0, Json::object())), 1u);
+  EXPECT_EQ(reader->list()->size(), 1u);
+  EXPECT_EQ(reader->append(write_of("x", 1, {})).error().code, Code::kUnavailable);
+  EXPECT_EQ(*store->revision(), 1u);
+}
+
 // Keeps changes in memory, until it is told to fail.
 class FakeStore final : public DomainStore {
  public:

@@ -90,8 +90,9 @@ class EventTranslator {
     finished.reason = event.reason;
     finished.timings = event.timings;
     finished.usage = {event.timings.prompt_tokens, event.timings.cached_tokens,
-                      event.timings.completion_tokens};
-    sink_(std::move(finished));
+                      event.timings.completion_tokens, event.timings.drafted_tokens,
+                      event.timings.accepted_tokens};
+    sink_(finished);
   }
 
   std::string trimmed(std::string text) {
@@ -152,6 +153,7 @@ class NativeBackend final : public Backend {
     job.stop = std::move(request.stop);
     job.stop.insert(job.stop.end(), prompt.stop.begin(), prompt.stop.end());
     job.ignore_eos = request.ignore_eos;
+    job.cache_salt = request.cache_salt;
     job.logprobs = request.logprobs;
     job.top_logprobs = request.top_logprobs;
     auto translator =

@@ -88,17 +88,33 @@ Result<Rows> run(PGconn* connection, const char* sql,
   return unavailable(one_line(PQerrorMessage(connection)));
 }
 
-// Brings the tables to the version of this program, one server after the other.
-Status migrate(PGconn* connection) {
-  LAI_TRY_STATUS(run(connection, "BEGIN"));
-  LAI_TRY_STATUS(run(connection, "SELECT pg_advisory_xact_lock($1::bigint)", {kSchemaLock}));
-  LAI_TRY_STATUS(run(connection, "CREATE TABLE IF NOT EXISTS localai_schema (version bigint)"));
+// 0: there are no tables yet. Errors: those of a newer version.
+Result<uint64_t> schema_version(PGconn* connection) {
   LAI_TRY(const Rows found,
           run(connection, "SELECT coalesce(max(version), 0) FROM localai_schema"));
   LAI_TRY(const auto version, found.number<uint64_t>(0, 0));
   if (version > kSchemaVersion)
     return unavailable("its tables have the schema version " + std::to_string(version) +
                        ", of a newer localai; this one knows " + std::to_string(kSchemaVersion));
+  return version;
+}
+
+// The same for a reader, who may come before the first server.
+Result<bool> has_tables(PGconn* connection) {
+  LAI_TRY(const Rows found, run(connection,
+                                "SELECT to_regclass('localai_domain_changes') IS NOT NULL AND "
+                                "to_regclass('localai_schema') IS NOT NULL"));
+  if (found.text(0, 0) != "t") return false;
+  LAI_TRY(const auto version, schema_version(connection));
+  return version > 0;
+}
+
+// Brings the tables to the version of this program, one server after the other.
+Status migrate(PGconn* connection) {
+  LAI_TRY_STATUS(run(connection, "BEGIN"));
+  LAI_TRY_STATUS(run(connection, "SELECT pg_advisory_xact_lock($1::bigint)", {kSchemaLock}));
+  LAI_TRY_STATUS(run(connection, "CREATE TABLE IF NOT EXISTS localai_schema (version bigint)"));
+  LAI_TRY(const auto version, schema_version(connection));
   if (version == 0) {
     LAI_TRY_STATUS(run(connection, kSchema));
     LAI_TRY_STATUS(run(connection, "INSERT INTO localai_schema VALUES ($1)",
@@ -120,13 +136,13 @@ Result<Connection> connect(const std::string& dsn) {
   for (const char* sql : {"SET statement_timeout = 10000", "SET lock_timeout = 10000",
                           "SET client_min_messages = error"})
     LAI_TRY_STATUS(run(connection.get(), sql));
-  LAI_TRY_STATUS(migrate(connection.get()));
   return connection;
 }
 
 class PostgresDomainStore final : public DomainStore {
  public:
-  explicit PostgresDomainStore(std::string dsn) : dsn_(std::move(dsn)) {}
+  PostgresDomainStore(std::string dsn, StoreAccess access)
+      : dsn_(std::move(dsn)), access_(access) {}
 
   Result<std::vector<StoredDomain>> list() override { return twice(read); }
   Result<uint64_t> revision() override { return twice(read_revision); }
@@ -134,6 +150,8 @@ class PostgresDomainStore final : public DomainStore {
     return twice([&](PGconn* connection) { return read_changes(connection, query); });
   }
   Result<std::optional<uint64_t>> append(const DomainWrite& write) override {
+    if (access_ == StoreAccess::kRead)
+      return unavailable("domain store PostgreSQL: is open for reading alone");
     return once([&](PGconn* connection) { return insert(connection, write); });
   }
 
@@ -159,9 +177,24 @@ class PostgresDomainStore final : public DomainStore {
   template <class Work>
   auto connected(Work work) -> decltype(work(nullptr)) {
     if (!connection_) {
-      LAI_TRY(connection_, connect(dsn_));
+      LAI_TRY_STATUS(open());
     }
+    using Value = std::decay_t<decltype(*work(nullptr))>;
+    if (!has_tables_) return Value{};  // what a reader gets before the first server came
     return work(connection_.get());
+  }
+
+  Status open() {
+    LAI_TRY(Connection connection, connect(dsn_));
+    has_tables_ = true;
+    if (access_ == StoreAccess::kRead) {
+      LAI_TRY_STATUS(run(connection.get(), "SET default_transaction_read_only = on"));
+      LAI_TRY(has_tables_, has_tables(connection.get()));
+    } else {
+      LAI_TRY_STATUS(migrate(connection.get()));
+    }
+    connection_ = std::move(connection);
+    return Ok{};
   }
 
   static Result<uint64_t> read_revision(PGconn* connection) {
@@ -236,18 +269,22 @@ class PostgresDomainStore final : public DomainStore {
   }
 
   std::string dsn_;
+  StoreAccess access_;
   Connection connection_;
+  bool has_tables_ = false;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<DomainStore>> make_postgres_domain_store(std::string dsn) {
+Result<std::unique_ptr<DomainStore>> make_postgres_domain_store(std::string dsn,
+                                                                StoreAccess access) {
   PQconninfoOption* options = PQconninfoParse(dsn.c_str(), nullptr);
   // libpq's own message would repeat parts of it, and it may hold a password.
   if (options == nullptr)
     return invalid("POSTGRES_DSN: neither a postgresql://... URL nor key=value pairs of libpq");
   PQconninfoFree(options);
-  return std::unique_ptr<DomainStore>(std::make_unique<PostgresDomainStore>(std::move(dsn)));
+  return std::unique_ptr<DomainStore>(
+      std::make_unique<PostgresDomainStore>(std::move(dsn), access));
 }
 
 }  // namespace localai::runtime

@@ -62,7 +62,7 @@ class FileEmbedder final : public Embedder {
 
 class CachedEmbedder final : public Embedder {
  public:
-  CachedEmbedder(std::string name, Result<Target> target, ModelCache& cache)
+  CachedEmbedder(const std::string& name, Result<Target> target, ModelCache& cache)
       : where_("routing: embedder '" + name + "'"), target_(std::move(target)), cache_(cache) {}
 
   Result<Vectors> embed(std::span<const std::string> texts) override {

@@ -105,16 +105,23 @@ Result<uint64_t> number_of(sqlite3* database, const char* sql) {
   return row ? statement.number(0) : 0;
 }
 
-// Brings the tables to the version of this program; a file of another program is left alone.
-Status migrate(sqlite3* database) {
-  LAI_TRY_STATUS(run(database, "BEGIN IMMEDIATE"));
+// Are the tables there? Errors: those of a newer version, or of another program.
+Result<bool> has_tables(sqlite3* database) {
   LAI_TRY(const uint64_t version, number_of(database, "PRAGMA user_version"));
-  if (version == kSchemaVersion) return run(database, "COMMIT");
+  if (version == kSchemaVersion) return true;
   if (version > kSchemaVersion)
     return unavailable("it has the schema version " + std::to_string(version) +
                        ", of a newer localai; this one knows " + std::to_string(kSchemaVersion));
   LAI_TRY(const uint64_t objects, number_of(database, "SELECT count(*) FROM sqlite_master"));
   if (objects > 0) return unavailable("it is a database of another program");
+  return false;
+}
+
+// Brings the tables to the version of this program; a file of another program is left alone.
+Status migrate(sqlite3* database) {
+  LAI_TRY_STATUS(run(database, "BEGIN IMMEDIATE"));
+  LAI_TRY(const bool there, has_tables(database));
+  if (there) return run(database, "COMMIT");
   LAI_TRY_STATUS(run(database, kSchema));
   LAI_TRY_STATUS(run(database, "PRAGMA user_version = 1"));
   return run(database, "COMMIT");
@@ -122,7 +129,8 @@ Status migrate(sqlite3* database) {
 
 class SqliteDomainStore final : public DomainStore {
  public:
-  explicit SqliteDomainStore(std::filesystem::path file) : file_(std::move(file)) {}
+  SqliteDomainStore(std::filesystem::path file, StoreAccess access)
+      : file_(std::move(file)), access_(access) {}
 
   Result<std::vector<StoredDomain>> list() override {
     return guarded<std::vector<StoredDomain>>({}, [](sqlite3* database) { return read(database); });
@@ -135,6 +143,9 @@ class SqliteDomainStore final : public DomainStore {
   }
 
   Result<std::optional<uint64_t>> append(const DomainWrite& write) override {
+    if (access_ == StoreAccess::kRead)
+      return unavailable("domain store " + file_.string() + ": is open for reading alone");
+    LAI_TRY_STATUS(check_file());
     LAI_TRY_STATUS(create_file());
     return guarded<std::optional<uint64_t>>(
         {}, [&](sqlite3* database) { return insert(database, write); });
@@ -150,36 +161,63 @@ class SqliteDomainStore final : public DomainStore {
   // file that does not exist holds nothing.
   template <class T, class Work>
   Result<T> guarded(T nothing, Work work) {
-    std::error_code error;
-    if (!database_ && !std::filesystem::exists(file_, error) && !error) return nothing;
-    Result<T> out = open_and(work);
+    LAI_TRY_STATUS(check_file());
+    if (is_missing()) return nothing;
+    Result<T> out = open_and(nothing, work);
     if (out.ok()) return out;
     database_.reset();
     return std::move(out.error()).at("domain store " + file_.string());
   }
 
-  template <class Work>
-  auto open_and(Work work) -> decltype(work(nullptr)) {
-    LAI_TRY_STATUS(open());
-    auto out = work(database_.get());
+  [[nodiscard]] bool is_missing() const {
+    std::error_code error;
+    return !database_ && !std::filesystem::exists(file_, error) && !error;
+  }
+
+  // An open file that was deleted would take changes, and nobody would ever see them again. One
+  // that another was put in the place of is opened anew.
+  Status check_file() {
+    int moved = 0;
+    if (database_) sqlite3_file_control(database_.get(), "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+    if (moved != 0) database_.reset();
+    if (!was_open_ || !is_missing()) return Ok{};
+    return unavailable("domain store " + file_.string() +
+                       ": the file was deleted while it was in use; put it back, or restart to "
+                       "begin with an empty store");
+  }
+
+  template <class T, class Work>
+  Result<T> open_and(const T& nothing, Work work) {
+    LAI_TRY(const bool tables, open());
+    if (!tables) return nothing;
+    Result<T> out = work(database_.get());
     // What is in the file is not what this program wrote: nothing that a request could mend.
     if (!out.ok()) return unavailable(std::move(out.error().message));
     return out;
   }
 
-  Status open() {
-    if (database_) return Ok{};
+  // False: there are no tables, and none are made for a reader.
+  Result<bool> open() {
+    if (database_) return true;
+    const bool reads = access_ == StoreAccess::kRead;
     sqlite3* opened = nullptr;
-    const int state = sqlite3_open_v2(file_.c_str(), &opened, SQLITE_OPEN_READWRITE, nullptr);
+    const int state = sqlite3_open_v2(
+        file_.c_str(), &opened, reads ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE, nullptr);
     Database database(opened);
     if (state != SQLITE_OK)
       return unavailable(opened == nullptr ? "out of memory" : sqlite3_errmsg(opened));
     sqlite3_busy_timeout(opened, kBusyMs);
+    if (reads) {
+      LAI_TRY(const bool there, has_tables(opened));
+      if (there) database_ = std::move(database);
+      return there;
+    }
     LAI_TRY_STATUS(migrate(opened));  // first: it leaves other programs' files as they are
     LAI_TRY_STATUS(run(opened, "PRAGMA journal_mode = WAL"));
     LAI_TRY_STATUS(run(opened, "PRAGMA synchronous = FULL"));
     database_ = std::move(database);
-    return Ok{};
+    was_open_ = true;
+    return true;
   }
 
   // Configs hold keys of other services: the file is its owner's alone.
@@ -257,13 +295,16 @@ class SqliteDomainStore final : public DomainStore {
   }
 
   std::filesystem::path file_;
+  StoreAccess access_;
   Database database_;
+  bool was_open_ = false;  // the file was there once
 };
 
 }  // namespace
 
-std::unique_ptr<DomainStore> make_sqlite_domain_store(std::filesystem::path file) {
-  return std::make_unique<SqliteDomainStore>(std::move(file));
+std::unique_ptr<DomainStore> make_sqlite_domain_store(std::filesystem::path file,
+                                                      StoreAccess access) {
+  return std::make_unique<SqliteDomainStore>(std::move(file), access);
 }
 
 }  // namespace localai::runtime

@@ -62,7 +62,8 @@ class Api {
   void complete(Call& call) const;
   void embed(Call& call) const;
   net::Response changed_response(const runtime::DomainChanged& changed, int status) const;
-  void change_domain(Call& call, runtime::DomainChange change,
+  // `id_key`: what the client calls the id.
+  void change_domain(Call& call, runtime::DomainChange change, const char* id_key,
                      std::function<net::Response(const runtime::DomainChanged&)> render) const;
   // `domain`: named by the path; "": the request names its model.
   void generate(Call& call, ParsedRequest parsed, bool chat, const std::string& domain = "") const;

@@ -17,11 +17,16 @@ constexpr uint32_t kChangesMax = 1000, kChangesDefault = 100;
 
 using runtime::DomainChange;
 
-// Of a failed change. Its message begins with the field that it is about, if there is one.
-ApiError change_error(const Error& error) {
+// Of a failed change. Its message begins with the field that it is about, if there is one; `id_key`
+// is what the client calls the id.
+ApiError change_error(const Error& error, const char* id_key) {
   ApiError out = from_error(error);
   if (error.code != Code::kInvalidArgument) return out;
-  const std::string field = error.message.substr(0, error.message.find(':'));
+  std::string field = error.message.substr(0, error.message.find(':'));
+  if (field == "id") {
+    out.message.replace(0, field.size(), id_key);
+    field = id_key;
+  }
   if (field.find(' ') == std::string::npos) out.param = field;
   out.code = "invalid_value";
   return out;
@@ -185,7 +190,7 @@ net::Response Api::changed_response(const runtime::DomainChanged& changed, int s
   return response;
 }
 
-void Api::change_domain(Call& call, DomainChange change,
+void Api::change_domain(Call& call, DomainChange change, const char* id_key,
                         std::function<net::Response(const runtime::DomainChanged&)> render) const {
   auto precondition = if_match(call.request);
   if (const auto* error = std::get_if<ApiError>(&precondition)) return call.fail(*error);
@@ -193,10 +198,10 @@ void Api::change_domain(Call& call, DomainChange change,
   if (match) change.expected = match;
   change.actor = actor_of(call.request);
   change.request_id = call.request.id;
-  service_.change_domain(std::move(change), [sink = call.sink, render = std::move(render),
+  service_.change_domain(std::move(change), [sink = call.sink, render = std::move(render), id_key,
                                              has_precondition = match.has_value()](
                                                 const Result<runtime::DomainChanged>& changed) {
-    if (!changed.ok()) return sink->respond(error_response(change_error(changed.error())));
+    if (!changed.ok()) return sink->respond(error_response(change_error(changed.error(), id_key)));
     if (!changed->conflict.empty())
       return sink->respond(error_response(conflict_error(*changed, has_precondition)));
     sink->respond(render(*changed));
@@ -206,7 +211,7 @@ void Api::change_domain(Call& call, DomainChange change,
 void Api::create_domain(Call& call) const {
   auto change = parse_create(call.request, "id");
   if (const auto* error = std::get_if<ApiError>(&change)) return call.fail(*error);
-  change_domain(call, std::get<DomainChange>(std::move(change)),
+  change_domain(call, std::get<DomainChange>(std::move(change)), "id",
                 [this](const runtime::DomainChanged& changed) {
                   net::Response response = changed_response(changed, 201);
                   response.headers.push_back({"location", "/v1/domains/" + changed.id});
@@ -218,7 +223,7 @@ void Api::create_domain(Call& call) const {
 void Api::create_domain_v0(Call& call) const {
   auto change = parse_create(call.request, "domain_id");
   if (const auto* error = std::get_if<ApiError>(&change)) return call.fail(*error);
-  change_domain(call, std::get<DomainChange>(std::move(change)),
+  change_domain(call, std::get<DomainChange>(std::move(change)), "domain_id",
                 [](const runtime::DomainChanged& changed) {
                   return json_response({{"status", "success"},
                                         {"domain_id", changed.id},
@@ -233,7 +238,7 @@ void Api::replace_domain(Call& call) const {
   if (const auto* error = std::get_if<ApiError>(&parsed)) return call.fail(*error);
   auto& change = std::get<DomainChange>(parsed);
   change.id = call.id;
-  change_domain(call, std::move(change), [this](const runtime::DomainChanged& changed) {
+  change_domain(call, std::move(change), "id", [this](const runtime::DomainChanged& changed) {
     return changed_response(changed, 200);
   });
 }
@@ -247,7 +252,7 @@ void Api::remove_domain(Call& call) const {
     if (!change.expected)
       return call.fail(bad_field("version", "is not a version of a domain", "invalid_value"));
   }
-  change_domain(call, std::move(change), [](const runtime::DomainChanged& changed) {
+  change_domain(call, std::move(change), "id", [](const runtime::DomainChanged& changed) {
     return json_response({{"id", changed.id},
                           {"object", "domain"},
                           {"deleted", true},

@@ -8,6 +8,7 @@
 #include <limits>
 #include <span>
 
+#include "base/base64.h"
 #include "server/fields.h"
 #include "server/renderer.h"
 
@@ -76,25 +77,10 @@ double shortest(float value) {
   return out;
 }
 
-std::string base64_of(std::span<const unsigned char> bytes) {
-  static constexpr char kDigits[] =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    const size_t count = std::min<size_t>(3, bytes.size() - i);
-    uint32_t group = 0;
-    for (size_t j = 0; j < 3; ++j) group = group << 8 | (j < count ? bytes[i + j] : 0u);
-    for (size_t j = 0; j < 4; ++j) out += j <= count ? kDigits[group >> (18 - 6 * j) & 63] : '=';
-  }
-  return out;
-}
-
 Json vector_json(std::span<const float> vector, bool base64) {
   if (base64) {
     static_assert(std::endian::native == std::endian::little);
-    std::vector<unsigned char> bytes(vector.size_bytes());
-    std::memcpy(bytes.data(), vector.data(), bytes.size());
-    return base64_of(bytes);
+    return base64_of({reinterpret_cast<const char*>(vector.data()), vector.size_bytes()});
   }
   Json out = Json::array();
   for (const float x : vector) out.push_back(shortest(x));

@@ -13,6 +13,7 @@ namespace localai::server {
 namespace {
 
 constexpr size_t kNameBytesMax = 512;
+constexpr size_t kSaltBytesMax = 256;
 constexpr size_t kStopsMax = 16, kStopBytesMax = 256;
 constexpr size_t kLogitBiasMax = 1024;
 constexpr size_t kMetadataMax = 64, kMetadataBytesMax = 4096;
@@ -157,6 +158,7 @@ void read_common(Fields& fields, GenerationRequest& out) {
   read_logit_bias(fields, out.generate.sampling);
   read_stop(fields, out.generate.stop);
   out.generate.ignore_eos = fields.boolean("ignore_eos").value_or(false);
+  out.generate.cache_salt = fields.string("cache_salt", kSaltBytesMax).value_or("");
   read_ignored(fields);
   read_metadata(fields, out.generate.route.metadata);
   read_domains(fields, out.generate.route);

@@ -34,7 +34,7 @@ TEST(ChatRequest, ReadsEveryField) {
     "max_completion_tokens":7,"temperature":0.5,"top_p":0.25,"top_k":-1,"min_p":0.125,
     "repetition_penalty":1.5,"presence_penalty":-2,"frequency_penalty":2,"seed":-1,
     "stop":["x","yy"],"logit_bias":{"5":-100,"7":1.5},"logprobs":true,"top_logprobs":3,
-    "ignore_eos":true,"n":1,"response_format":{"type":"text"},"modalities":["text"],"tools":null,
+    "ignore_eos":true,"cache_salt":"t","n":1,"response_format":{"type":"text"},"modalities":["text"],"tools":null,
     "user":"u","store":false,"service_tier":"auto","safety_identifier":"s",
     "prompt_cache_key":"k","metadata":{"a":"b"}})");
   ASSERT_EQ(fault(parsed), "accepted");
@@ -57,6 +57,7 @@ TEST(ChatRequest, ReadsEveryField) {
   EXPECT_THAT(generate.sampling.logit_bias, ElementsAre(std::pair(5, -100.f), std::pair(7, 1.5f)));
   EXPECT_THAT(generate.stop, ElementsAre("x", "yy"));
   EXPECT_TRUE(generate.ignore_eos && generate.logprobs);
+  EXPECT_EQ(generate.cache_salt, "t");
   EXPECT_EQ(generate.top_logprobs, 3u);
 }
 

@@ -1,5 +1,6 @@
 """What every Python test shares: the program under test, the real models, tiny random models."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -52,22 +53,35 @@ def minilm():
     return real_model("all-MiniLM-L6-v2/model.safetensors").parent
 
 
-@pytest.fixture(scope="module")
-def server(smollm2, tmp_path_factory):
-    """A running server with one domain `general`; yields its URL. SIGTERM must end it with status 0."""
-    folder = tmp_path_factory.mktemp("serve")
-    domain = {"name": "General", "model_path": str(smollm2), "max_tokens": 24, "temperature": 0.0, "backend_type": "gguf"}
-    config = folder / "domains.json"
-    config.write_text(json.dumps({"domains": {"general": domain}, "default_domain": "general"}))
-    command = [BINARY, "serve", "--config", config, "--port", "0", "--models-dir", MODELS]
-    log = open(folder / "log.txt", "wb")
-    process = subprocess.Popen([str(a) for a in command], stdout=subprocess.PIPE, stderr=log, text=True)
+@contextlib.contextmanager
+def serving(folder, config, *flags):
+    """A running server over the domains of `config`; yields its URL. SIGTERM must end it with status 0."""
+    path = folder / "domains.json"
+    path.write_text(json.dumps(config))
+    command = [BINARY, "serve", "--config", path, "--port", "0", "--models-dir", MODELS, *flags]
+    with open(folder / "log.txt", "wb") as log:
+        process = subprocess.Popen([str(a) for a in command], stdout=subprocess.PIPE, stderr=log, text=True)
     line = process.stdout.readline()
     ready = re.search(r"http://127\.0\.0\.1:\d+", line)
     assert ready, f"no ready line: {line!r} {(folder / 'log.txt').read_text()[-2000:]}"
-    yield ready[0]
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=WAIT_SECONDS) == 0
+    try:
+        yield ready[0]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=WAIT_SECONDS) == 0
+    finally:
+        process.kill()
+
+
+def one_domain(model, **fields):
+    domain = {"name": "General", "model_path": str(model), "max_tokens": 24, "temperature": 0.0, "backend_type": "gguf"}
+    return {"domains": {"general": domain | fields}, "default_domain": "general"}
+
+
+@pytest.fixture(scope="module")
+def server(smollm2, tmp_path_factory):
+    """A running server with one domain `general`; yields its URL."""
+    with serving(tmp_path_factory.mktemp("serve"), one_domain(smollm2)) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

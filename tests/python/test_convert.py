@@ -1,6 +1,7 @@
 """localai convert: safetensors -> GGUF -> safetensors, against transformers on what comes out."""
 
 import json
+import unicodedata
 
 import gguf
 import numpy as np
@@ -13,6 +14,9 @@ from conftest import run_json, run_localai
 from granite_gguf import write_granite_gguf
 from test_parity import (MOE, SMALL, TINY, eager, gemma3, hybrid, llama, long_rope, our_logits, phi3, random_weights,
                          reference_logits, relative_error)
+from test_word_models import charsmap, unigram
+from tokenizer_samples import assert_same, corpus, fuzz_texts, ours
+from tokenizers import AddedToken, Regex, Tokenizer, normalizers, pre_tokenizers, processors
 
 GEMMA2_AS_GGUF_CAN_SAY = transformers.Gemma2Config(
     **SMALL, head_dim=32, sliding_window=9, query_pre_attn_scalar=32, attn_logit_softcapping=5.0,
@@ -264,4 +268,75 @@ def test_other_refusals(tmp_path, smollm2, minilm):
     assert done.returncode != 0 and b"GGUF has no key for the tokenizer's normalizer" in done.stderr
     done = run_localai("convert", smollm2, tmp_path, check=False)
     assert done.returncode != 0 and b"exists already" in done.stderr
+    assert not (tmp_path / "x.gguf").exists()
+
+
+def t5_steps():
+    return normalizers.Sequence(
+        [charsmap("nmt_nfkc"), normalizers.Strip(left=False), normalizers.Replace(Regex(" {2,}"), "▁")]
+    ), pre_tokenizers.Metaspace()
+
+
+def words_steps():
+    split = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
+    return charsmap("nmt_nfkc_cf"), split
+
+
+def as_they_are_steps():
+    return None, pre_tokenizers.Metaspace(prepend_scheme="never", split=False)
+
+
+def single_precision(tokenizer):
+    """With the scores that GGUF can say, which are those of all that began as a SentencePiece model."""
+    made = json.loads(tokenizer.to_str())
+    made["model"]["vocab"] = [[text, float(np.float32(score))] for text, score in made["model"]["vocab"]]
+    return Tokenizer.from_str(json.dumps(made))
+
+
+def model_with(tokenizer, folder):
+    config = transformers.LlamaConfig(**{**SMALL, "vocab_size": tokenizer.get_vocab_size()})
+    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "</s>", "unk_token": "<unk>"}))
+    return folder
+
+
+@pytest.mark.parametrize("steps", [t5_steps, words_steps, as_they_are_steps])
+def test_unigram_tokenizers_there_and_back(steps, tmp_path):
+    tokenizer = single_precision(unigram(*steps()))
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 2)])
+    tokenizer.add_special_tokens([AddedToken("[mark]", special=True, normalized=False)])
+    run_localai("convert", model_with(tokenizer, tmp_path / "in"), tmp_path / "x.gguf")
+    run_localai("convert", tmp_path / "x.gguf", tmp_path / "out")
+    run_localai("convert", tmp_path / "out", tmp_path / "again.gguf")
+    back = Tokenizer.from_file(str(tmp_path / "out/tokenizer.json"))
+    texts = fuzz_texts("unigram", 5000) + corpus()
+    # U+2581 in a text, and compiled rules on marks that join what is before them, have no one meaning; U+0085
+    # is whitespace for the library, but no rule makes it a space.
+    odd = "▁\x85"
+    texts = [text for text in texts if not any(c in odd or unicodedata.combining(c) for c in text)]
+    assert len(texts) > 1000
+    expected = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
+    assert_same(texts, [encoding.ids for encoding in back.encode_batch(texts)], expected)
+    for model in ("x.gguf", "out", "again.gguf"):
+        assert_same(texts, ours(tmp_path / model, texts), expected)
+    fields = [gguf.GGUFReader(tmp_path / name).fields for name in ("x.gguf", "again.gguf")]
+    for key in ("tokens", "scores", "token_type", "add_space_prefix", "remove_extra_whitespaces"):
+        first, second = (field[f"tokenizer.ggml.{key}"].contents() for field in fields)
+        assert first == second, key
+    maps = [field.get("tokenizer.ggml.precompiled_charsmap") for field in fields]
+    assert (maps[0] is None) == (steps is as_they_are_steps)
+    assert maps[0] is None or maps[0].contents() == maps[1].contents()
+
+
+@pytest.mark.parametrize("normalizer, pre_tokenizer, bytes, message", [
+    (None, pre_tokenizers.Metaspace(prepend_scheme="never", split=False), True, b"no bytes in place of unknown"),
+    (None, pre_tokenizers.Metaspace(prepend_scheme="first"), False, b"no key for the tokenizer's pre-tokenizer"),
+    (normalizers.NFKC(), pre_tokenizers.Metaspace(), False, b"no key for the tokenizer's normalizer"),
+    (None, pre_tokenizers.Metaspace(), False, b"no key for the tokenizer's handling of spaces"),
+])  # fmt: skip
+def test_unigram_steps_that_gguf_cannot_say_are_refused(normalizer, pre_tokenizer, bytes, message, tmp_path):
+    model = model_with(unigram(normalizer, pre_tokenizer, bytes), tmp_path / "in")
+    done = run_localai("convert", model, tmp_path / "x.gguf", check=False)
+    assert done.returncode != 0 and message in done.stderr, done.stderr
     assert not (tmp_path / "x.gguf").exists()

@@ -16,6 +16,7 @@ import time
 import pytest
 
 import test_model_cache
+from conftest import BINARY
 from test_model_cache import domain, wait_for
 
 WAIT_SECONDS = 60  # for what must happen soon, on a machine that is busy
@@ -162,6 +163,8 @@ def test_a_bad_change_changes_nothing_and_names_the_key(tmp_path, smollm2, store
         refused({"config": good}, 400, "id")
         for bad in ("auto", "create", "a/b", "a b", "x" * 129, "é"):
             refused({"id": bad, "config": good}, 400, "id")
+            message = refused({"domain_id": bad, "config": good}, 400, "domain_id", path="/v1/domains/create")
+            assert message.startswith("domain_id: ")
         refused({"id": "x", "config": good, "extra": 1}, 400, "extra")
         refused({"id": "x", "config": good | {"system_prompt": "x" * 300_000}}, 400, "config")
         refused({"config": good, "restore_version": 1}, 400, "restore_version", "PUT", "/v1/domains/file")
@@ -265,6 +268,55 @@ def test_a_sqlite_file_that_cannot_be_used_refuses_changes_alone(tmp_path, smoll
     other.close()
     with serving(tmp_path, {"file": domain(smollm2)}) as server:
         assert "another program" in server.client.delete("/v1/domains/file").json()["error"]["message"]
+
+
+def test_a_sqlite_file_that_is_deleted_under_a_server_loses_no_change_silently(tmp_path, smollm2):
+    database = tmp_path / "domains.db"
+    with serving(tmp_path, {"file": domain(smollm2)}) as server:
+        assert server.client.post("/v1/domains", json={"id": "mine", "config": domain(smollm2)}).status_code == 201
+        database.unlink()
+        refused = server.client.post("/v1/domains", json={"id": "late", "config": domain(smollm2)})
+        assert refused.status_code == 503 and "was deleted while it was in use" in refused.json()["error"]["message"]
+        assert server.client.get("/v1/domain-audit").status_code == 503
+        assert ids(server) == ["file", "mine"] and not database.exists()
+    with serving(tmp_path, {"file": domain(smollm2)}) as server:
+        assert ids(server) == ["file"], "a restart begins with an empty store"
+        assert server.client.post("/v1/domains", json={"id": "late", "config": domain(smollm2)}).status_code == 201
+
+
+def command(folder, store, *args, status=0):
+    """A command over the config of serving()."""
+    done = subprocess.run([BINARY, *args, "--config", folder / "domains.json"], env={**os.environ, **store},
+                          capture_output=True, text=True, timeout=WAIT_SECONDS)
+    assert done.returncode == status, done.stderr
+    return done.stderr if status else json.loads(done.stdout)
+
+
+def test_commands_see_the_domains_of_the_store(tmp_path, smollm2, store):
+    mine = domain(smollm2, keywords=["zebra"])
+    with serving(tmp_path, {"file": domain(smollm2), "gone": domain(smollm2)}, **store) as server:
+        assert [d["id"] for d in command(tmp_path, store, "domains", "list", "--json")] == ["file", "gone"]
+        assert server.client.post("/v1/domains", json={"id": "mine", "config": mine}).status_code == 201
+        assert server.client.delete("/v1/domains/gone").status_code == 200
+        listed = command(tmp_path, store, "domains", "list", "--json")
+        assert [(d["id"], d["version"]) for d in listed] == [("file", 0), ("mine", 1)]
+        assert command(tmp_path, store, "domains", "explain", "a zebra", "--json")["domain"] == "mine"
+    assert command(tmp_path, store, "domains", "check", "--json")["domains"] == 2
+    assert "mine" in [entry["id"] for entry in command(tmp_path, store, "list", "--json")]
+
+
+def test_commands_make_nothing_and_say_when_the_store_is_down(tmp_path, smollm2, postgres):
+    config = tmp_path / "domains.json"
+    config.write_text(json.dumps({"domains": {"file": domain(smollm2)}}))
+    postgres.sql("DROP TABLE IF EXISTS localai_domain_changes, localai_schema")
+    dsn = {"POSTGRES_DSN": postgres.dsn}
+    assert [d["id"] for d in command(tmp_path, dsn, "domains", "list", "--json")] == ["file"]
+    assert postgres.sql("SELECT to_regclass('localai_schema') IS NULL") == "t"
+    nowhere = {"POSTGRES_DSN": f"host={tmp_path} user=localai dbname=postgres"}
+    assert "domain store PostgreSQL" in command(tmp_path, nowhere, "domains", "list", status=7)
+    (tmp_path / "domains.db").write_text("not a database, but long enough to look like one" * 100)
+    assert "domains.db: file is not a database" in command(tmp_path, {}, "domains", "list", status=7)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["domains.db", "domains.json"]
 
 
 def test_the_file_is_private_and_made_at_the_first_change(tmp_path, smollm2):

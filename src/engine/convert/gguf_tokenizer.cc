@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "base/log.h"
+#include "engine/convert/unigram.h"
 #include "engine/convert/word_piece.h"
 #include "engine/gguf_pre_tokenizers.h"
 #include "engine/gguf_vocabulary.h"
@@ -56,6 +57,21 @@ Status add_sentencepiece(const VocabularySpec& spec, size_t count, GgufHeader& h
   header.add("tokenizer.ggml.pre", "default");
   header.add("tokenizer.ggml.scores", scores);
   header.add("tokenizer.ggml.add_space_prefix", prefix);
+  return Ok{};
+}
+
+Status add_unigram(const VocabularySpec& spec, size_t count, GgufHeader& header) {
+  LAI_TRY(const UnigramSteps steps, unigram_steps(spec));
+  std::vector<float> scores(spec.scores.begin(), spec.scores.end());
+  scores.resize(count);
+  header.add("tokenizer.ggml.model", "t5");
+  header.add("tokenizer.ggml.pre", "default");
+  header.add("tokenizer.ggml.scores", scores);
+  header.add("tokenizer.ggml.add_space_prefix", steps.space_prefix);
+  header.add("tokenizer.ggml.remove_extra_whitespaces", steps.squeeze_spaces);
+  if (!steps.charsmap.empty())
+    header.add("tokenizer.ggml.precompiled_charsmap",
+               std::vector<uint8_t>(steps.charsmap.begin(), steps.charsmap.end()));
   return Ok{};
 }
 
@@ -222,7 +238,9 @@ Status add_tokenizer(const VocabularySpec& spec, uint32_t vocab, GgufHeader& hea
       break;
     }
     case text::TokenizerKind::kUnigram:
-      return unsupported("Unigram tokenizers cannot be converted");
+      LAI_TRY_STATUS(add_unigram(spec, vocab, header));
+      add_tokens(spec, vocab, header);
+      break;
   }
   add_special_ids(spec, vocab, header);
   warn_of_stripping(spec);

@@ -4,6 +4,7 @@
 #include <numeric>
 #include <unordered_map>
 
+#include "engine/convert/unigram.h"
 #include "engine/convert/word_piece.h"
 
 namespace localai::engine {
@@ -62,6 +63,7 @@ Json normalizer(const VocabularySpec& spec) {
             {"handle_chinese_chars", bert->ideographs_apart},
             {"strip_accents", bert->strip_accents},
             {"lowercase", bert->lowercase}};
+  if (spec.kind == TokenizerKind::kUnigram) return unigram_normalizer(spec);
   Json steps = Json::array();
   if (spec.add_space_prefix) steps.push_back({{"type", "Prepend"}, {"prepend", kSpace}});
   steps.push_back(replace(" ", kSpace));
@@ -76,7 +78,8 @@ Json byte_level() {
 }
 
 Json pre_tokenizer(const VocabularySpec& spec) {
-  if (spec.kind == TokenizerKind::kSentencePieceBpe) return nullptr;
+  if (spec.kind == TokenizerKind::kSentencePieceBpe || spec.kind == TokenizerKind::kUnigram)
+    return nullptr;
   if (spec.kind == TokenizerKind::kWordPiece) return {{"type", "BertPreTokenizer"}};
   Json steps = Json::array();
   for (const text::PreTokenizerStep& step : spec.pre_tokenizer)
@@ -142,8 +145,23 @@ Json model_head(const VocabularySpec& spec) {
           {"ignore_merges", spec.ignore_merges}};
 }
 
+// "vocab" of Unigram is a list of [text, score], by id. Ids without a text get one that no text
+// has: two with one text would be one to the library.
+std::string unigram_model(const VocabularySpec& spec) {
+  std::string out = R"({"type":"Unigram","unk_id":)" + std::to_string(*spec.unknown) +
+                    R"(,"byte_fallback":false,"vocab":[)";
+  for (size_t id = 0; id < spec.tokens.size(); ++id) {
+    const std::string& token = spec.tokens[id];
+    out += (id == 0 ? "[" : ",[") +
+           quoted(token.empty() ? "[PAD" + std::to_string(id) + "]" : token) + "," +
+           dump_json(Json(spec.scores[id])) + "]";
+  }
+  return out + "]}";
+}
+
 // By hand: the ordered JSON type is slow for a quarter of a million members.
 std::string model(const VocabularySpec& spec) {
+  if (spec.kind == TokenizerKind::kUnigram) return unigram_model(spec);
   std::string out = dump_json(model_head(spec));
   out.pop_back();  // the object goes on
   out += ",\"vocab\":{";
@@ -187,8 +205,9 @@ std::vector<std::pair<std::string, std::string>> merges_of_scores(const Vocabula
 }
 
 Result<std::string> make_tokenizer_json(const VocabularySpec& given) {
-  if (given.kind == TokenizerKind::kUnigram)
-    return unsupported("Unigram tokenizers cannot be converted");
+  if (given.kind == TokenizerKind::kUnigram &&
+      (given.scores.size() < given.tokens.size() || !given.unknown))
+    return corrupt("a Unigram vocabulary needs a score for each token, and an unknown one");
   const bool word_piece = given.kind == TokenizerKind::kWordPiece;
   const VocabularySpec spec = word_piece ? spelled_for_json(given) : given;
   if (word_piece && (text_of(spec, spec.bos).empty() || text_of(spec, spec.eos).empty() ||

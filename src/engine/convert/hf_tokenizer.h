@@ -8,8 +8,8 @@
 
 namespace localai::engine {
 
-// tokenizer.json. Errors: kCorrupt (two tokens with one text); kUnsupported (Unigram; special
-// tokens of WordPiece that are none).
+// tokenizer.json. Errors: kCorrupt (two tokens with one text); kUnsupported (special tokens of
+// WordPiece that are none).
 Result<std::string> make_tokenizer_json(const text::VocabularySpec& spec);
 
 Json make_tokenizer_config(const text::VocabularySpec& spec, const std::string& chat_template,

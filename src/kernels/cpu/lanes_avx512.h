@@ -80,9 +80,11 @@ inline I operator&(I a, I b) { return {_mm512_and_si512(a.v, b.v)}; }
 inline I operator|(I a, I b) { return {_mm512_or_si512(a.v, b.v)}; }
 inline I operator^(I a, I b) { return {_mm512_xor_si512(a.v, b.v)}; }
 inline I max(I a, I b) { return {_mm512_max_epi32(a.v, b.v)}; }
-inline I shift_left(I a, int n) { return {_mm512_slli_epi32(a.v, n)}; }
-inline I shift_right(I a, int n) { return {_mm512_srli_epi32(a.v, n)}; }
-inline I shift_right_signed(I a, int n) { return {_mm512_srai_epi32(a.v, n)}; }
+inline I shift_left(I a, int n) { return {_mm512_slli_epi32(a.v, static_cast<unsigned>(n))}; }
+inline I shift_right(I a, int n) { return {_mm512_srli_epi32(a.v, static_cast<unsigned>(n))}; }
+inline I shift_right_signed(I a, int n) {
+  return {_mm512_srai_epi32(a.v, static_cast<unsigned>(n))};
+}
 inline I shift_right_each(I a, I n) { return {_mm512_srlv_epi32(a.v, n.v)}; }
 inline F to_float(I a) { return {_mm512_cvtepi32_ps(a.v)}; }
 inline I to_int(F a) { return {_mm512_cvtps_epi32(a.v)}; }
