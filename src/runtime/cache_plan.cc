@@ -5,19 +5,38 @@
 namespace localai::runtime {
 namespace {
 
-// Victims among those that may go at `at`; nothing when all of them together are not enough.
+bool is_in(const std::vector<Eviction>& evictions, const std::filesystem::path& path) {
+  return std::any_of(evictions.begin(), evictions.end(),
+                     [&](const Eviction& eviction) { return eviction.path == path; });
+}
+
+// Whether all that lives in `model` is among `gone`.
+bool is_empty(const HeldModel& model, const std::vector<HeldModel>& held,
+              const std::vector<Eviction>& gone) {
+  return std::all_of(held.begin(), held.end(), [&](const HeldModel& other) {
+    return other.host != model.path || is_in(gone, other.path);
+  });
+}
+
+// Victims among those that may go at `at`; false when all of them together are not enough.
 bool choose(const std::string& name, uint64_t to_free, TimePoint at,
-            const std::vector<const HeldModel*>& idle, std::vector<Eviction>& out) {
+            const std::vector<HeldModel>& held, const std::vector<const HeldModel*>& idle,
+            std::vector<Eviction>& out) {
   out.clear();
   uint64_t freed = 0;
-  for (const HeldModel* model : idle) {
-    if (freed >= to_free) break;
-    if (model->keep_until > at) continue;
-    out.push_back({model->path, model->name, model->bytes,
-                   "least recently used, makes room for '" + name + "'"});
-    freed += model->bytes;
+  const auto may_go = [&](const HeldModel* model) {
+    return model->keep_until <= at && !is_in(out, model->path) && is_empty(*model, held, out);
+  };
+  while (freed < to_free) {
+    // From the oldest on each time: what was chosen may have emptied its host.
+    const auto next = std::find_if(idle.begin(), idle.end(), may_go);
+    if (next == idle.end()) return false;
+    const HeldModel& model = **next;
+    out.push_back(
+        {model.path, model.name, model.bytes, "least recently used, makes room for '" + name + "'"});
+    freed += model.bytes;
   }
-  return freed >= to_free;
+  return true;
 }
 
 }  // namespace
@@ -46,7 +65,7 @@ RoomPlan plan_room(const std::string& name, uint64_t bytes, uint64_t budget,
             [](const HeldModel* a, const HeldModel* b) { return a->last_use < b->last_use; });
   std::sort(times.begin(), times.end());
   for (const TimePoint at : times) {
-    if (!choose(name, to_free, at, idle, plan.evict)) continue;
+    if (!choose(name, to_free, at, held, idle, plan.evict)) continue;
     plan.at = at;
     return plan;
   }

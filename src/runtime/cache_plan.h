@@ -20,6 +20,7 @@ struct HeldModel {
   bool pinned = false;    // never unloaded for another
   uint64_t last_use = 0;  // rank: smaller is longer ago
   TimePoint keep_until;   // not unloaded for another before: a fresh load is not thrown away
+  std::filesystem::path host = {};  // the held one that it lives in, which goes after it; "": none
 };
 
 struct Eviction {

@@ -22,6 +22,9 @@ constexpr uint32_t kTraces = 400;
 constexpr uint32_t kTraces = 12000;
 #endif
 constexpr int kOperations = 40, kModels = 6;
+// m0 is a model like the others, and the host of the last two.
+constexpr const char* kHost = "m0";
+bool is_guest(const std::string& name) { return name == "m4" || name == "m5"; }
 
 // What the oracle knows of one model.
 struct Facts {
@@ -31,6 +34,7 @@ struct Facts {
   // In memory:
   bool loading = false, ready = false;
   uint32_t in_use = 0;
+  bool holds_host = false;  // of a guest, loaded or on its way there
   uint64_t last_use = 0;
   TimePoint last_used, keep_until, load_begin;
   // Failures:
@@ -72,10 +76,10 @@ class Trace {
   explicit Trace(uint32_t seed) : random_(seed) {
     budget_ = 100 + pick(300);
     for (int i = 0; i < kModels; ++i) {
-      Facts& model = models_["m" + std::to_string(i)];
+      Facts& model = models_[name_of(i)];
       model.bytes = 20 + pick(180);
       model.pin = pick(8) == 0;
-      model.fails = pick(6) == 0;
+      model.fails = pick(6) == 0 && name_of(i) != kHost;
       model.ttl_seconds = pick(3) == 0 ? static_cast<uint32_t>(1 + pick(20)) : 0;
     }
     CacheOptions options;
@@ -114,6 +118,9 @@ class Trace {
   class Opener final : public ModelOpener {
    public:
     explicit Opener(Trace& trace) : trace_(trace) {}
+    std::optional<ModelSource> host_of(const ModelSource& source) override {
+      return trace_.host_of(source.name);
+    }
     Result<engine::EngineMemory> predict(const ModelSource& source) override {
       return trace_.predict(source.name);
     }
@@ -127,7 +134,31 @@ class Trace {
   };
 
   uint64_t pick(uint64_t below) { return random_() % below; }
-  std::string any_model() { return "m" + std::to_string(pick(kModels)); }
+  static std::string name_of(int index) { return "m" + std::to_string(index); }
+  std::string any_model() { return name_of(static_cast<int>(pick(kModels))); }
+
+  // The cache takes hold of a host that is there right after it asked.
+  std::optional<ModelSource> host_of(const std::string& name) {
+    if (!is_guest(name)) return std::nullopt;
+    if (!planning_) {
+      if (models_[kHost].ready)
+        hold_host(name);
+      else
+        waiting_for_host_.insert(name);
+    }
+    return source(kHost);
+  }
+  void hold_host(const std::string& name) {
+    EXPECT_FALSE(models_[name].holds_host);
+    models_[name].holds_host = true;
+    touch(models_[kHost]);
+  }
+  void let_host_go(const std::string& name) {
+    waiting_for_host_.erase(name);
+    if (!std::exchange(models_[name].holds_host, false)) return;
+    EXPECT_TRUE(models_[kHost].ready) << "gone before its guest " << name;
+    touch(models_[kHost]);
+  }
 
   Result<engine::EngineMemory> predict(const std::string& name) {
     EXPECT_GE(now_, models_[name].retry_at) << name << " is tried again too soon";
@@ -153,30 +184,56 @@ class Trace {
     return std::unique_ptr<Backend>(std::make_unique<TraceBackend>(*this, name, model.bytes));
   }
 
+  bool anybody_waits(const std::string& name) {
+    return std::any_of(clients_.begin(), clients_.end(), [&](const auto& client) {
+      return client->model == name && client->answers == 0;
+    });
+  }
+
   bool anybody_wants(const std::string& name) {
     return std::any_of(clients_.begin(), clients_.end(), [&](const auto& client) {
       return client->model == name && client->answers == 0 && !client->stop.stop_requested();
     });
   }
 
-  // The oracle's own way to victims: who may go now, oldest first, as few as needed.
+  // The oracle's own way to victims: who may go now, oldest first, as few as needed; a host once
+  // its guests are gone.
   std::optional<std::vector<std::string>> victims_for(const std::string& name, TimePoint at) {
+    std::set<std::string> stay;
     uint64_t used = 0;
-    std::vector<std::pair<uint64_t, std::string>> idle;
     for (const auto& [other, facts] : models_) {
       if (!facts.ready) continue;
+      stay.insert(other);
       used += facts.bytes;
-      if (facts.in_use == 0 && !facts.pin && facts.keep_until <= at)
-        idle.emplace_back(facts.last_use, other);
     }
-    std::sort(idle.begin(), idle.end());
     std::vector<std::string> out;
-    for (size_t i = 0; used + models_[name].bytes > budget_; ++i) {
-      if (i == idle.size()) return std::nullopt;
-      out.push_back(idle[i].second);
-      used -= models_[idle[i].second].bytes;
+    while (used + models_[name].bytes > budget_) {
+      std::string oldest;
+      for (const std::string& other : stay) {
+        const Facts& facts = models_[other];
+        const bool may_go = facts.in_use == 0 && !facts.pin && facts.keep_until <= at &&
+                            !(other == kHost && has_guests(stay));
+        if (may_go && (oldest.empty() || facts.last_use < models_[oldest].last_use)) oldest = other;
+      }
+      if (oldest.empty()) return std::nullopt;
+      out.push_back(oldest);
+      stay.erase(oldest);
+      used -= models_[oldest].bytes;
     }
     return out;
+  }
+
+  static std::set<std::string> names() {
+    std::set<std::string> out;
+    for (int i = 0; i < kModels; ++i) out.insert(name_of(i));
+    return out;
+  }
+
+  // Among those that `stay` or that are on their way.
+  bool has_guests(const std::set<std::string>& stay) {
+    return std::any_of(models_.begin(), models_.end(), [&](const auto& known) {
+      return known.second.holds_host && (!known.second.ready || stay.count(known.first) > 0);
+    });
   }
 
   void on_event(const ModelEvent& event) {
@@ -186,6 +243,7 @@ class Trace {
       for (const Eviction& eviction : event.evict) planned.push_back(eviction.id);
       EXPECT_EQ(victims_for(event.model, now_), std::optional(planned)) << event.model;
       EXPECT_FALSE(model.ready || model.loading);
+      EXPECT_EQ(model.holds_host, is_guest(event.model));
       model.loading = true;
       model.load_begin = now_;
       expected_evictions_ = planned;
@@ -194,28 +252,35 @@ class Trace {
       ASSERT_FALSE(expected_evictions_.empty()) << "not in the plan: " << event.model;
       EXPECT_EQ(event.model, expected_evictions_.front());
       expected_evictions_.erase(expected_evictions_.begin());
-      forget(model);
+      forget(event.model);
     } else if (event.type == "unloaded") {
       if (event.reason != "asked for") {
         EXPECT_FALSE(model.pin || model.ttl_seconds == 0);
         EXPECT_LE(model.last_used + std::chrono::seconds(model.ttl_seconds), now_);
       }
-      forget(model);
+      forget(event.model);
     } else {
       model.loading = false;
-      if (event.type == "load_failed") return;
+      if (event.type == "load_failed") return let_host_go(event.model);
       EXPECT_TRUE(expected_evictions_.empty());
       model.ready = true;
       model.failures = 0;
       const auto took = now_ - model.load_begin;
       model.keep_until = now_ + std::min<std::chrono::nanoseconds>(3 * took, milliseconds(10000));
       touch(model);
+      if (event.model == kHost)
+        for (const std::string& guest : std::exchange(waiting_for_host_, {})) hold_host(guest);
     }
   }
 
-  void forget(Facts& model) {
+  void forget(const std::string& name) {
+    Facts& model = models_[name];
     EXPECT_TRUE(model.ready && model.in_use == 0);
+    if (name == kHost) {
+      EXPECT_FALSE(models_["m4"].holds_host || models_["m5"].holds_host);
+    }
     model.ready = false;
+    let_host_go(name);
   }
 
   void touch(Facts& model) {
@@ -253,6 +318,8 @@ class Trace {
       ++model.in_use;
     } else {
       check_refusal(client, model, lease.error());
+      // Its entry went with the last who waited.
+      if (!model.ready && !model.loading && !anybody_waits(client.model)) let_host_go(client.model);
     }
     client.result.emplace(std::move(lease));
   }
@@ -268,7 +335,7 @@ class Trace {
         EXPECT_TRUE(client.deadline && *client.deadline <= now_);
         break;
       case Code::kExhausted:
-        EXPECT_GT(model.bytes + pinned_bytes(), budget_);
+        EXPECT_TRUE(is_too_big(client.model) || (is_guest(client.model) && is_too_big(kHost)));
         break;
       default:
         EXPECT_EQ(error.message, "broken");
@@ -276,11 +343,17 @@ class Trace {
     }
   }
 
-  uint64_t pinned_bytes() {
-    uint64_t bytes = 0;
-    for (const auto& [name, model] : models_)
-      if (model.ready && model.pin) bytes += model.bytes;
-    return bytes;
+  // Beside what is pinned, and its host.
+  bool is_too_big(const std::string& name) {
+    const auto is_pinned_guest = [](const auto& known) {
+      return is_guest(known.first) && known.second.ready && known.second.pin;
+    };
+    const bool host_stays =
+        is_guest(name) || std::any_of(models_.begin(), models_.end(), is_pinned_guest);
+    uint64_t bytes = models_[name].bytes;
+    for (const auto& [other, model] : models_)
+      if (model.ready && (model.pin || (other == kHost && host_stays))) bytes += model.bytes;
+    return bytes > budget_;
   }
 
   void drop(Client& client) {
@@ -315,7 +388,8 @@ class Trace {
   void operate() {
     switch (pick(8)) {
       case 0:
-        models_[any_model()].fails ^= pick(3) == 0;
+        if (const std::string name = any_model(); name != kHost)
+          models_[name].fails ^= pick(3) == 0;
         break;
       case 1:
         unload(any_model());
@@ -353,12 +427,14 @@ class Trace {
   // A plan changes nothing; asked for at once, it is what then happens.
   void plan_and_do(const std::string& name) {
     settle();
-    if (waiting() > 0) return;
+    if (waiting() > 0 || (is_guest(name) && !models_[kHost].ready)) return;
     const LoadedModels before = cache_->loaded();
     std::optional<Result<LoadPlan>> planned;
+    planning_ = true;
     cache_->plan(source(name), [&](Result<LoadPlan> plan) { planned.emplace(std::move(plan)); });
     while (!planned && cache_->step()) {
     }
+    planning_ = false;
     ASSERT_TRUE(planned.has_value());
     EXPECT_EQ(cache_->loaded().models.size(), before.models.size());
     Facts& model = models_[name];
@@ -368,7 +444,7 @@ class Trace {
     }
     const LoadPlan& plan = **planned;
     EXPECT_EQ(plan.loaded, model.ready);
-    const auto expected = victims_for(name, now_);
+    const auto expected = victims_beside_host(name);
     if (!model.ready) {
       EXPECT_EQ(plan.fits && plan.wait_ms == 0, expected.has_value()) << name;
     }
@@ -389,6 +465,15 @@ class Trace {
     }
   }
 
+  // Now, as if `name` held its host already.
+  std::optional<std::vector<std::string>> victims_beside_host(const std::string& name) {
+    Facts& model = models_[name];
+    const bool held = std::exchange(model.holds_host, is_guest(name));
+    auto out = victims_for(name, now_);
+    model.holds_host = held;
+    return out;
+  }
+
   bool unloads_by_ttl() {
     const size_t before = cache_->loaded().models.size();
     settle();
@@ -406,11 +491,14 @@ class Trace {
     for (const auto& client : clients_) {
       if (client->answers > 0) continue;
       EXPECT_FALSE(client->stop.stop_requested());
-      EXPECT_FALSE(victims_for(client->model, now_)) << client->model << " fits, but waits";
+      const bool no_host = waiting_for_host_.count(client->model) > 0;
+      EXPECT_FALSE(victims_for(no_host ? kHost : client->model, now_))
+          << client->model << " fits, but waits";
       EXPECT_FALSE(client->deadline && *client->deadline <= now_) << "waits past its deadline";
     }
     for (const auto& [name, model] : models_)
-      if (model.ready && model.in_use == 0 && !model.pin && model.ttl_seconds > 0) {
+      if (model.ready && model.in_use == 0 && !model.pin && model.ttl_seconds > 0 &&
+          !(name == kHost && has_guests(names()))) {
         EXPECT_GT(model.last_used + std::chrono::seconds(model.ttl_seconds), now_) << name;
       }
   }
@@ -435,6 +523,8 @@ class Trace {
   uint64_t budget_ = 0, alive_ = 0, uses_ = 0;
   std::map<std::string, Facts> models_;
   std::vector<std::shared_ptr<Client>> clients_;
+  std::set<std::string> waiting_for_host_;  // that will hold it once it is there
+  bool planning_ = false;
   std::vector<std::string> expected_evictions_;
   ModelEvent last_plan_;
   std::unique_ptr<ModelCache> cache_;

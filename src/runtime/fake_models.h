@@ -22,6 +22,7 @@ struct FakeWorld {
     std::optional<Error> predict_error, open_error, generate_error;
     bool throws = false;
     bool answers = true;  // false: generates until it is cancelled
+    std::string host = {};  // the model that it lives in
   };
 
   std::mutex mutex;
@@ -144,6 +145,16 @@ class FakeBackend final : public Backend {
 class FakeOpener final : public ModelOpener {
  public:
   explicit FakeOpener(FakeWorld& world) : world_(world) {}
+
+  std::optional<ModelSource> host_of(const ModelSource& source) override {
+    const std::lock_guard lock(world_.mutex);
+    const std::string& host = world_.models[source.name].host;
+    if (host.empty()) return std::nullopt;
+    ModelSource out;
+    out.name = host;
+    out.path = source.path.parent_path() / host;
+    return out;
+  }
 
   Result<engine::EngineMemory> predict(const ModelSource& source) override {
     const std::lock_guard lock(world_.mutex);

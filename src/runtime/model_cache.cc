@@ -18,14 +18,45 @@ void ModelCache::Core::poke() {
   wake.notify_one();
 }
 
+bool ModelCache::Waiter::gave_up() const {
+  if (!guest) return options.stop.stop_requested();
+  return std::all_of(guest->waiters.begin(), guest->waiters.end(),
+                     [](const Waiter& waiter) { return waiter.gave_up(); });
+}
+
+uint32_t ModelCache::Core::guests(const Entry& host) const {
+  return static_cast<uint32_t>(
+      std::count_if(entries.begin(), entries.end(), [&](const auto& known) {
+        const Entry& guest = *known.second;
+        return guest.state == Entry::State::kReady && guest.host &&
+               guest.host->entry_.get() == &host;
+      }));
+}
+
 std::vector<HeldModel> ModelCache::Core::held(const Entry* except) const {
+  const auto host_of = [](const Entry& entry) {
+    return entry.host ? entry.host->entry_->source.path : std::filesystem::path();
+  };
+  std::vector<std::filesystem::path> pinned_hosts;
+  if (except != nullptr) pinned_hosts.push_back(host_of(*except));
   std::vector<HeldModel> out;
   for (const auto& [path, entry] : entries) {
     if (entry.get() == except || entry->state == Entry::State::kQueued) continue;
-    out.push_back({path, entry->source.name, entry->bytes,
-                   entry->state == Entry::State::kLoading || entry->in_use > 0, entry->source.pin,
-                   entry->last_use, entry->keep_until});
+    HeldModel model;
+    model.path = path;
+    model.name = entry->source.name;
+    model.bytes = entry->bytes;
+    model.busy = entry->state == Entry::State::kLoading || entry->in_use > guests(*entry);
+    model.pinned = entry->source.pin;
+    model.last_use = entry->last_use;
+    model.keep_until = entry->keep_until;
+    model.host = host_of(*entry);
+    if (model.pinned) pinned_hosts.push_back(model.host);
+    out.push_back(std::move(model));
   }
+  for (HeldModel& model : out)
+    if (std::find(pinned_hosts.begin(), pinned_hosts.end(), model.path) != pinned_hosts.end())
+      model.pinned = true;
   return out;
 }
 
@@ -83,42 +114,50 @@ ModelCache::~ModelCache() {
   }
   for (Waiter& waiter : refused) waiter.sink(cancelled("the server is stopping"));
   for (auto& job : jobs) job();  // they see that the cache is stopping
-  for (auto& [path, entry] : entries) entry->backend.reset();  // joins; leases may drop meanwhile
+  // Joins; leases may drop meanwhile. Hosts go last.
+  for (auto& [path, entry] : entries)
+    if (std::exchange(entry->host, std::nullopt)) entry->backend.reset();
+  for (auto& [path, entry] : entries) entry->backend.reset();
 }
 
 void ModelCache::acquire(const ModelSource& source, AcquireOptions options, LeaseSink sink) {
-  std::unique_lock lock(core_->mutex);
-  if (core_->stopping) {
+  acquire(core_, source, {std::move(options), std::move(sink)});
+}
+
+void ModelCache::acquire(const std::shared_ptr<Core>& core, const ModelSource& source,
+                         Waiter waiter) {
+  std::unique_lock lock(core->mutex);
+  if (core->stopping) {
     lock.unlock();
-    return sink(cancelled("the server is stopping"));
+    return waiter.sink(cancelled("the server is stopping"));
   }
-  const auto found = core_->entries.find(source.path);
-  if (found != core_->entries.end() && found->second->state == Entry::State::kReady) {
+  const auto found = core->entries.find(source.path);
+  if (found != core->entries.end() && found->second->state == Entry::State::kReady) {
     const Core::EntryPtr entry = found->second;
     entry->source.pin = source.pin;  // as the config says now
     entry->source.ttl_seconds = source.ttl_seconds;
     ++entry->in_use;
-    core_->touch(*entry);
-    Lease lease(core_, entry, entry->backend.get());
+    core->touch(*entry);
+    Lease lease(core, entry, entry->backend.get());
     lock.unlock();
-    return sink(std::move(lease));
+    return waiter.sink(std::move(lease));
   }
-  if (found != core_->entries.end()) {
-    found->second->waiters.push_back({std::move(options), std::move(sink)});
-    return core_->poke();
+  if (found != core->entries.end()) {
+    found->second->waiters.push_back(std::move(waiter));
+    return core->poke();
   }
-  const auto failed = core_->failures.find(source.path);
-  if (failed != core_->failures.end() && core_->options.now() < failed->second.retry_at) {
+  const auto failed = core->failures.find(source.path);
+  if (failed != core->failures.end() && core->options.now() < failed->second.retry_at) {
     Error failure = failed->second.error;
     lock.unlock();
-    return sink(std::move(failure));
+    return waiter.sink(std::move(failure));
   }
   auto entry = std::make_shared<Entry>();
   entry->source = source;
-  entry->waiters.push_back({std::move(options), std::move(sink)});
-  core_->entries.emplace(source.path, entry);
-  core_->queue.push_back(std::move(entry));
-  core_->poke();
+  entry->waiters.push_back(std::move(waiter));
+  core->entries.emplace(source.path, entry);
+  core->queue.push_back(std::move(entry));
+  core->poke();
 }
 
 void ModelCache::plan(const ModelSource& source, std::function<void(Result<LoadPlan>)> sink) {

@@ -41,6 +41,9 @@ class ModelOpener {
   virtual ~ModelOpener() = default;
   // What load() will need, from the headers of the files; nothing stays in memory.
   virtual Result<engine::EngineMemory> predict(const ModelSource& source) = 0;
+  // What has to be loaded before `source` and stays while that does: the process of a service.
+  // Nothing for most.
+  virtual std::optional<ModelSource> host_of(const ModelSource& /*source*/) { return {}; }
   // `wanted` is false once nobody waits for the model any more: then give up (kCancelled).
   virtual Result<std::unique_ptr<Backend>> load(const ModelSource& source,
                                                 const std::function<bool()>& wanted) = 0;
@@ -106,8 +109,9 @@ class ModelCache {
   // step. Errors: kExhausted (can never fit, with the figures; no memory), kUnavailable (did not
   // fit before the deadline), kCancelled, or the load's own.
   void acquire(const ModelSource& source, AcquireOptions options, LeaseSink sink);
-  // What acquire() would do, if nothing else changed. Changes nothing. `sink` is called on the
-  // cache's thread. Errors: of the prediction; kCancelled.
+  // What acquire() would do, if nothing else changed. Changes nothing, but that a host is loaded
+  // first, which alone knows. `sink` is called on the cache's thread. Errors: of the prediction, of
+  // the host's load; kCancelled.
   void plan(const ModelSource& source, std::function<void(Result<LoadPlan>)> sink);
   // Takes a model out of memory, a pinned one too; the sink gets its bytes, 0 when it was not
   // there. Errors: kUnavailable (in use or loading), kCancelled.
@@ -124,6 +128,7 @@ class ModelCache {
  private:
   struct Waiter;
   struct Loader;
+  static void acquire(const std::shared_ptr<Core>& core, const ModelSource& source, Waiter waiter);
   std::shared_ptr<Core> core_;
   std::unique_ptr<Loader> loader_;
 };

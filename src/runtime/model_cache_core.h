@@ -17,7 +17,8 @@ std::string mib(uint64_t bytes);  // "12 MiB", rounded up
 struct ModelCache::Waiter {
   AcquireOptions options;
   LeaseSink sink;
-  [[nodiscard]] bool gave_up() const { return options.stop.stop_requested(); }
+  std::shared_ptr<Entry> guest = {};  // set: it waits for its host, as long as anybody for it
+  [[nodiscard]] bool gave_up() const;  // with the mutex held
 };
 
 struct ModelCache::Entry {
@@ -26,6 +27,9 @@ struct ModelCache::Entry {
   State state = State::kQueued;
   std::optional<engine::EngineMemory> predicted;
   bool waits_for_room = false;       // kQueued: it was tried, and did not fit
+  bool knows_host = false;           // kQueued: it was asked for, and `host` is set if there is one
+  std::filesystem::path waits_for;   // kQueued: the host that is not loaded yet
+  std::optional<Lease> host;         // dropped without the mutex
   std::unique_ptr<Backend> backend;  // kReady
   uint64_t bytes = 0;                // of the budget: reserved while loading, held when ready
   uint32_t in_use = 0;
@@ -60,7 +64,9 @@ struct ModelCache::Core {
   // These are called with the mutex held.
   void touch(Entry& entry);
   void poke();  // the loader looks again
+  // Without `except`. Its host counts as pinned, and that of every pinned one.
   [[nodiscard]] std::vector<HeldModel> held(const Entry* except) const;
+  [[nodiscard]] uint32_t guests(const Entry& host) const;  // that are ready
   [[nodiscard]] uint64_t reserved_bytes() const;
 };
 
@@ -81,18 +87,27 @@ struct ModelCache::Loader {
   bool unload_expired();
   bool load_next();
   EntryPtr next_in_queue(RoomPlan& plan, std::vector<EntryPtr>& waiting);  // lock held
+  void look_at(const EntryPtr& entry);
+  void find_host(const EntryPtr& entry);
+  void host_answered(const EntryPtr& entry, Result<Lease> host);
   void predict(const EntryPtr& entry);
   [[nodiscard]] std::optional<TimePoint> next_time() const;  // lock held
 
   Result<engine::EngineMemory> guarded_predict(const ModelSource& source);
   Result<std::unique_ptr<Backend>> guarded_load(const EntryPtr& entry);
+  Result<std::optional<ModelSource>> guarded_host(const ModelSource& source);
   void carry_out(const EntryPtr& entry, const std::vector<Eviction>& evict,
                  std::vector<EntryPtr> victims);
   Status grow(Entry& entry, uint64_t bytes);
   std::vector<EntryPtr> take_out(const std::vector<Eviction>& evict);  // lock held
   void destroy(std::vector<EntryPtr> victims, const std::vector<Eviction>& evict, const char* type);
   [[nodiscard]] bool wanted(const Entry& entry) const;
-  [[nodiscard]] LoadPlan plan_of(const ModelSource& source, const engine::EngineMemory& needed);
+  [[nodiscard]] bool is_ready(const std::filesystem::path& path) const;
+  void plan_in_host(const ModelSource& source, const ModelSource& host,
+                    std::function<void(Result<LoadPlan>)> sink);
+  [[nodiscard]] const Entry* without_room(const Entry& entry) const;  // lock held
+  [[nodiscard]] LoadPlan plan_of(const ModelSource& source, const engine::EngineMemory& needed,
+                                 const std::filesystem::path& host);
   [[nodiscard]] double load_estimate_ms(const ModelSource& source, uint64_t bytes) const;
   [[nodiscard]] Error over_budget(const Entry* entry, const std::string& name,
                                   uint64_t bytes) const;  // lock held

@@ -54,6 +54,15 @@ class ModelCacheTest : public ::testing::Test {
     const std::lock_guard lock(world_.mutex);
     world_.models[name].bytes = bytes;
   }
+  void live_in(const std::string& host, const std::vector<std::string>& guests) {
+    const std::lock_guard lock(world_.mutex);
+    for (const std::string& guest : guests) world_.models[guest].host = host;
+  }
+  uint32_t guests_of_m1() {
+    const std::vector<std::string> names = held();
+    return static_cast<uint32_t>(std::count(names.begin(), names.end(), "m4") +
+                                 std::count(names.begin(), names.end(), "m5"));
+  }
   void advance(std::chrono::milliseconds step) { clock_ = clock_.load() + step; }
 
   FakeWorld world_;
@@ -279,11 +288,125 @@ TEST_F(ModelCacheTest, ALoadThatTakesMoreThanPredictedStaysWithinTheBudget) {
   EXPECT_LE(cache_->loaded().bytes, 250u);
 }
 
+TEST_F(ModelCacheTest, AHostIsLoadedBeforeItsGuestsAndGoesAfterThem) {
+  make(400);
+  live_in("host", {"a", "b"});
+  ASSERT_TRUE(get("a").ok());
+  ASSERT_TRUE(get("b").ok());
+  EXPECT_THAT(held(), ElementsAre("a", "b", "host"));
+  EXPECT_EQ(cache_->loaded().bytes, 300u);
+  EXPECT_EQ(world_.count("open host"), 1);
+  size("c", 200);
+  ASSERT_TRUE(get("c").ok());
+  EXPECT_THAT(held(), ElementsAre("b", "c", "host")) << "a guest is enough";
+  size("d", 350);
+  ASSERT_TRUE(get("d").ok());
+  EXPECT_THAT(held(), ElementsAre("d"));
+  std::string types;
+  for (const ModelEvent& event : cache_->events().since(0))
+    types += event.type + " " + event.model + ";";
+  EXPECT_EQ(types,
+            "load_started host;load_finished host;load_started a;load_finished a;"
+            "load_started b;load_finished b;load_started c;evicted a;load_finished c;"
+            "load_started d;evicted b;evicted host;evicted c;load_finished d;");
+  EXPECT_LE(world_.bytes_peak, 400u);
+}
+
+TEST_F(ModelCacheTest, AHostStaysAsLongAsAGuestIsInUse) {
+  make(300);
+  live_in("host", {"a"});
+  auto used = get("a");
+  ASSERT_TRUE(used.ok());
+  size("c", 150);
+  EXPECT_EQ(get("c").error().code, Code::kUnavailable);
+  EXPECT_THAT(held(), ElementsAre("a", "host"));
+  used = cancelled("dropped");
+  EXPECT_TRUE(get("c").ok());
+  EXPECT_THAT(held(), ElementsAre("c", "host")) << "the guest's bytes are enough";
+}
+
+TEST_F(ModelCacheTest, WhatFailsWithAHostFailsItsGuests) {
+  make(250);
+  live_in("host", {"a"});
+  {
+    const std::lock_guard lock(world_.mutex);
+    world_.models["host"].open_error = unavailable("the host does not start");
+  }
+  EXPECT_EQ(failure("a"), "the host does not start");
+  EXPECT_THAT(held(), IsEmpty());
+  {
+    const std::lock_guard lock(world_.mutex);
+    world_.models["host"].open_error.reset();
+    world_.models["a"].open_error = unavailable("the guest does not load");
+  }
+  EXPECT_EQ(failure("a"), "the guest does not load");
+  EXPECT_THAT(held(), ElementsAre("host"));
+  EXPECT_EQ(cache_->loaded().models[0].in_use, 0u);
+  size("host", 300 * kMiB);
+  size("c", 250);
+  ASSERT_TRUE(get("c").ok());
+  EXPECT_EQ(get("a").error().code, Code::kExhausted) << "the host can never fit";
+}
+
+TEST_F(ModelCacheTest, AGuestWaitsForRoomForItsHost) {
+  make(250);
+  live_in("host", {"a"});
+  size("c", 200);
+  auto used = get("c");
+  ASSERT_TRUE(used.ok());
+  EXPECT_THAT(failure("a"), ::testing::StartsWith("no room in time: model 'host' needs"));
+  deadline_.reset();
+  std::stop_source stop;
+  auto waiting = ask(source("a"), stop.get_token());
+  auto given_up = ask(source("a"), stop.get_token());
+  stop.request_stop();
+  EXPECT_EQ(waiting.get().error().code, Code::kCancelled);
+  EXPECT_EQ(given_up.get().error().code, Code::kCancelled);
+  waiting = ask(source("a"));
+  used = cancelled("dropped");
+  EXPECT_TRUE(waiting.get().ok());
+  EXPECT_THAT(held(), ElementsAre("a", "host"));
+}
+
+TEST_F(ModelCacheTest, AHostThatNobodyWaitsForIsGivenUp) {
+  make(1000);
+  live_in("host", {"a"});
+  world_.hold(true);
+  std::stop_source stop;
+  auto waiting = ask(source("a"), stop.get_token());
+  world_.wait([&] { return world_.opens_waiting == 1; });
+  stop.request_stop();
+  world_.hold(false);
+  EXPECT_EQ(waiting.get().error().code, Code::kCancelled);
+  EXPECT_EQ(world_.count("start host"), 0);
+  EXPECT_TRUE(get("a").ok());
+}
+
+TEST_F(ModelCacheTest, APlanForAGuestLoadsItsHost) {
+  make(250);
+  live_in("host", {"a"});
+  const auto plan = [&](const char* name) {
+    std::promise<Result<LoadPlan>> planned;
+    cache_->plan(source(name), [&](Result<LoadPlan> made) { planned.set_value(std::move(made)); });
+    return planned.get_future().get();
+  };
+  const auto fits = plan("a");
+  ASSERT_TRUE(fits.ok()) << fits.error().message;
+  EXPECT_TRUE(fits->fits);
+  EXPECT_EQ(fits->bytes, 100u);
+  EXPECT_THAT(held(), ElementsAre("host"));
+  size("c", 250);
+  auto used = get("c");
+  ASSERT_TRUE(used.ok());
+  EXPECT_EQ(plan("a").error().code, Code::kUnavailable) << "it does not wait for room";
+}
+
 // Random traces from many threads: the budget holds at every moment, as the fakes themselves count
 // it, and every lease is of the model that was asked for.
 TEST_F(ModelCacheTest, TheBudgetHoldsUnderManyThreads) {
   make(350);
   for (int i = 0; i < 6; ++i) size("m" + std::to_string(i), 40 + 30 * static_cast<uint64_t>(i));
+  live_in("m1", {"m4", "m5"});
   std::atomic<int> granted{0}, refused{0};
   {
     std::vector<std::jthread> clients;
@@ -310,7 +433,8 @@ TEST_F(ModelCacheTest, TheBudgetHoldsUnderManyThreads) {
   EXPECT_GT(granted, 0);
   EXPECT_LE(world_.bytes_peak, 350u);
   EXPECT_LE(cache_->loaded().bytes, 350u);
-  for (const LoadedEntry& model : cache_->loaded().models) EXPECT_EQ(model.in_use, 0u);
+  for (const LoadedEntry& model : cache_->loaded().models)
+    EXPECT_EQ(model.in_use, model.id == "m1" ? guests_of_m1() : 0) << model.id;
 }
 
 }  // namespace

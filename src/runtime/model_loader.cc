@@ -15,6 +15,18 @@ using Milliseconds = std::chrono::duration<double, std::milli>;
 // How often the loader looks whether somebody who waits for room has gone.
 constexpr std::chrono::milliseconds kPoll{50};
 
+// A library's exception (std::bad_alloc first of all) fails this model, not the process.
+template <class Work>
+auto guarded(const ModelSource& source, const char* doing, Work work) -> decltype(work()) {
+  try {
+    return work();
+  } catch (const std::bad_alloc&) {
+    return exhausted("model '" + source.name + "': out of memory while " + doing);
+  } catch (const std::exception& error) {
+    return Error{Code::kInternal, "model '" + source.name + "': " + error.what()};
+  }
+}
+
 }  // namespace
 
 ModelCache::Loader::Loader(std::shared_ptr<Core> shared, std::unique_ptr<ModelOpener> how)
@@ -64,6 +76,7 @@ std::optional<TimePoint> ModelCache::Loader::next_time() const {
 // waits for any more leaves the queue.
 bool ModelCache::Loader::answer_expired() {
   std::vector<std::pair<Waiter, Error>> out;
+  std::vector<EntryPtr> gone;
   {
     const std::lock_guard lock(core_->mutex);
     const TimePoint now = core_->options.now();
@@ -74,8 +87,8 @@ bool ModelCache::Loader::answer_expired() {
         if (waiter.gave_up()) {
           out.emplace_back(std::move(waiter),
                            cancelled("the request was given up while it waited"));
-        } else if (late && entry->waits_for_room) {
-          Error error = over_budget(entry.get(), entry->source.name, entry->predicted->total());
+        } else if (const Entry* blocked = without_room(*entry); late && blocked != nullptr) {
+          Error error = over_budget(blocked, blocked->source.name, blocked->predicted->total());
           out.emplace_back(std::move(waiter),
                            unavailable(std::string(kNoRoomInTime) + error.message));
         } else {
@@ -83,12 +96,23 @@ bool ModelCache::Loader::answer_expired() {
         }
       }
       entry->waiters.swap(still);
-      if (entry->waiters.empty()) core_->entries.erase(entry->source.path);
+      if (!entry->waiters.empty()) continue;
+      core_->entries.erase(entry->source.path);
+      gone.push_back(entry);
     }
     std::erase_if(core_->queue, [](const EntryPtr& entry) { return entry->waiters.empty(); });
   }
+  for (const EntryPtr& entry : gone) entry->host.reset();
   for (auto& [waiter, error] : out) waiter.sink(std::move(error));
   return !out.empty();
+}
+
+// Which of an entry and the host that it waits for does not fit now; null: neither.
+const ModelCache::Entry* ModelCache::Loader::without_room(const Entry& entry) const {
+  if (entry.waits_for_room) return &entry;
+  const auto host = core_->entries.find(entry.waits_for);
+  return host != core_->entries.end() && host->second->waits_for_room ? host->second.get()
+                                                                      : nullptr;
 }
 
 bool ModelCache::Loader::run_job() {
@@ -146,7 +170,7 @@ bool ModelCache::Loader::load_next() {
     tell(*other, "model '" + other->source.name + "' waits for room");
   if (!entry) return !waiting.empty();
   if (!entry->predicted)
-    predict(entry);
+    look_at(entry);
   else if (plan.outcome == RoomPlan::Outcome::kNever)
     fail(entry, std::move(refusal));
   else
@@ -160,6 +184,7 @@ ModelCache::Loader::EntryPtr ModelCache::Loader::next_in_queue(RoomPlan& plan,
                                                                std::vector<EntryPtr>& waiting) {
   const TimePoint now = core_->options.now();
   for (const EntryPtr& queued : core_->queue) {
+    if (!queued->waits_for.empty()) continue;
     if (!queued->predicted) return queued;
     plan = plan_room(queued->source.name, queued->predicted->total(), core_->options.budget_bytes,
                      core_->held(queued.get()), now);
@@ -168,6 +193,44 @@ ModelCache::Loader::EntryPtr ModelCache::Loader::next_in_queue(RoomPlan& plan,
     if (!std::exchange(queued->waits_for_room, true)) waiting.push_back(queued);
   }
   return nullptr;
+}
+
+// First what must be there before it, then what it needs itself.
+void ModelCache::Loader::look_at(const EntryPtr& entry) {
+  if (!entry->knows_host) find_host(entry);
+  if (entry->knows_host) predict(entry);
+}
+
+void ModelCache::Loader::find_host(const EntryPtr& entry) {
+  Result<std::optional<ModelSource>> host = guarded_host(entry->source);
+  if (!host.ok()) return host_answered(entry, std::move(host.error()));
+  {
+    const std::lock_guard lock(core_->mutex);
+    entry->knows_host = !*host;
+    if (*host) entry->waits_for = (*host)->path;
+  }
+  if (!*host) return;
+  Waiter waiter;
+  waiter.guest = entry;
+  waiter.options.progress = [this, entry](const std::string& line) { tell(*entry, line); };
+  waiter.sink = [this, entry](Result<Lease> lease) { host_answered(entry, std::move(lease)); };
+  ModelCache::acquire(core_, **host, std::move(waiter));
+}
+
+void ModelCache::Loader::host_answered(const EntryPtr& entry, Result<Lease> host) {
+  {
+    const std::lock_guard lock(core_->mutex);
+    entry->waits_for.clear();
+    const auto found = core_->entries.find(entry->source.path);
+    if (found == core_->entries.end() || found->second != entry) return;  // nobody waits any more
+    entry->knows_host = host.ok();
+    if (host.ok()) {
+      entry->host.emplace(std::move(*host));
+      return;
+    }
+    std::erase(core_->queue, entry);
+  }
+  fail(entry, std::move(host.error()));
 }
 
 void ModelCache::Loader::predict(const EntryPtr& entry) {
@@ -186,26 +249,20 @@ void ModelCache::Loader::predict(const EntryPtr& entry) {
   tell(*entry, "model '" + entry->source.name + "' needs " + mib(needed->total()));
 }
 
-// A library's exception (std::bad_alloc first of all) fails this load, not the process.
 Result<engine::EngineMemory> ModelCache::Loader::guarded_predict(const ModelSource& source) {
-  try {
-    return opener_->predict(source);
-  } catch (const std::bad_alloc&) {
-    return exhausted("model '" + source.name + "': out of memory while reading its headers");
-  } catch (const std::exception& error) {
-    return Error{Code::kInternal, "model '" + source.name + "': " + error.what()};
-  }
+  return guarded(source, "reading its headers", [&] { return opener_->predict(source); });
 }
 
 Result<std::unique_ptr<Backend>> ModelCache::Loader::guarded_load(const EntryPtr& entry) {
-  const ModelSource& source = entry->source;
-  try {
-    return opener_->load(source, [this, entry] { return wanted(*entry); });
-  } catch (const std::bad_alloc&) {
-    return exhausted("model '" + source.name + "': out of memory while loading");
-  } catch (const std::exception& error) {
-    return Error{Code::kInternal, "model '" + source.name + "': " + error.what()};
-  }
+  return guarded(entry->source, "loading", [&] {
+    return opener_->load(entry->source, [this, entry] { return wanted(*entry); });
+  });
+}
+
+Result<std::optional<ModelSource>> ModelCache::Loader::guarded_host(const ModelSource& source) {
+  return guarded(source, "looking for what it needs", [&]() -> Result<std::optional<ModelSource>> {
+    return opener_->host_of(source);
+  });
 }
 
 bool ModelCache::Loader::wanted(const Entry& entry) const {
@@ -272,6 +329,7 @@ void ModelCache::Loader::fail(const EntryPtr& entry, Error error) {
     core_->entries.erase(entry->source.path);
     remember(*entry, error);
   }
+  entry->host.reset();
   log::info("load of {} failed: {}", entry->source.name, error.message);
   core_->events.add({.type = "load_failed",
                      .model = entry->source.name,
@@ -325,7 +383,7 @@ void ModelCache::Loader::publish(const EntryPtr& entry, std::unique_ptr<Backend>
                      .load_ms = took.count()});
   for (Waiter& waiter : waiters) {
     Lease lease(core_, entry, entry->backend.get());
-    if (waiter.gave_up())
+    if (waiter.options.stop.stop_requested())
       waiter.sink(cancelled("the request was given up while its model was loading"));
     else
       waiter.sink(std::move(lease));

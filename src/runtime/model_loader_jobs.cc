@@ -1,6 +1,8 @@
 // The cache's thread: plans, what leaves memory, and what a refusal says.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "runtime/model_cache_core.h"
 
@@ -16,13 +18,18 @@ constexpr double kLoadBytesPerMs = 1e6;
 
 std::string mib(uint64_t bytes) { return std::to_string((bytes + (1u << 20) - 1) >> 20) + " MiB"; }
 
-// Nobody finds them any more; their bytes count until they are destroyed.
+// Nobody finds them any more; their bytes count until they are destroyed. Guests come before their
+// hosts, which nobody else uses.
 std::vector<ModelCache::Loader::EntryPtr> ModelCache::Loader::take_out(
     const std::vector<Eviction>& evict) {
   std::vector<EntryPtr> victims;
   for (const Eviction& eviction : evict) {
     const auto found = core_->entries.find(eviction.path);
-    LAI_CHECK(found != core_->entries.end() && found->second->in_use == 0);
+    LAI_CHECK(found != core_->entries.end());
+    const auto guests = std::count_if(victims.begin(), victims.end(), [&](const EntryPtr& guest) {
+      return guest->host && guest->host->entry_ == found->second;
+    });
+    LAI_CHECK(found->second->in_use == guests);
     core_->leaving_bytes += found->second->bytes;
     victims.push_back(std::move(found->second));
     core_->entries.erase(found);
@@ -34,6 +41,7 @@ void ModelCache::Loader::destroy(std::vector<EntryPtr> victims, const std::vecto
                                  const char* type) {
   for (size_t i = 0; i < victims.size(); ++i) {
     victims[i]->backend.reset();  // joins its threads
+    victims[i]->host.reset();
     {
       const std::lock_guard lock(core_->mutex);
       core_->leaving_bytes -= victims[i]->bytes;
@@ -81,20 +89,47 @@ void ModelCache::Loader::plan_job(const ModelSource& source,
   plan.fits = plan.loaded;
   if (plan.loaded) return sink(std::move(plan));
   if (failed) return sink(std::move(*failed));
+  auto host = guarded_host(source);
+  if (!host.ok()) return sink(std::move(host.error()));
+  if (*host && !is_ready((*host)->path)) return plan_in_host(source, **host, std::move(sink));
   Result<engine::EngineMemory> needed = guarded_predict(source);
   if (!needed.ok()) return sink(std::move(needed.error()));
-  sink(plan_of(source, *needed));
+  sink(plan_of(source, *needed, *host ? (*host)->path : ""));
+}
+
+bool ModelCache::Loader::is_ready(const std::filesystem::path& path) const {
+  const std::lock_guard lock(core_->mutex);
+  const auto found = core_->entries.find(path);
+  return found != core_->entries.end() && found->second->state == Entry::State::kReady;
+}
+
+// The plan is made again once the host is there, which stays as long.
+void ModelCache::Loader::plan_in_host(const ModelSource& source, const ModelSource& host,
+                                      std::function<void(Result<LoadPlan>)> sink) {
+  Waiter waiter;
+  waiter.options.deadline = core_->options.now();  // a plan does not wait for room
+  waiter.sink = [this, source, sink = std::move(sink)](Result<Lease> lease) {
+    if (!lease.ok()) return sink(std::move(lease.error()));
+    const auto held = std::make_shared<Lease>(std::move(*lease));
+    const std::lock_guard lock(core_->mutex);
+    core_->jobs.emplace_back([this, source, sink, held] { plan_job(source, sink); });
+    core_->poke();
+  };
+  ModelCache::acquire(core_, host, std::move(waiter));
 }
 
 LoadPlan ModelCache::Loader::plan_of(const ModelSource& source,
-                                     const engine::EngineMemory& needed) {
+                                     const engine::EngineMemory& needed,
+                                     const std::filesystem::path& host) {
   LoadPlan plan;
   plan.model = source.name;
   plan.bytes = needed.total();
   const std::lock_guard lock(core_->mutex);
   const TimePoint now = core_->options.now();
-  RoomPlan room =
-      plan_room(source.name, plan.bytes, core_->options.budget_bytes, core_->held(nullptr), now);
+  std::vector<HeldModel> held = core_->held(nullptr);
+  for (HeldModel& model : held)
+    if (model.path == host) model.pinned = true;
+  RoomPlan room = plan_room(source.name, plan.bytes, core_->options.budget_bytes, held, now);
   plan.fits = room.outcome == RoomPlan::Outcome::kFits;
   if (!plan.fits) plan.reason = over_budget(nullptr, source.name, plan.bytes).message;
   plan.evict = std::move(room.evict);

@@ -129,19 +129,31 @@ ServiceProcess::State ServiceProcess::state() const {
 Status ServiceProcess::ensure_running(const std::function<bool()>& wanted) {
   std::unique_lock lock(mutex_);
   needed_ = true;
-  used_ = Clock::now();
   changed_.notify_all();
   while (true) {
     if (phase_ == Phase::kReady) return Ok{};
-    if (phase_ == Phase::kWaiting) return unavailable(options_.name + ": " + state_.problem);
+    if (phase_ == Phase::kWaiting && Clock::now() < next_start_)
+      return unavailable(options_.name + ": " + state_.problem);
     if (wanted && !wanted()) return cancelled(options_.name + ": nobody waits for it any more");
     changed_.wait_for(lock, kTick);
   }
 }
 
+void ServiceProcess::stop() {
+  std::unique_lock lock(mutex_);
+  needed_ = false;
+  ending_ = phase_ == Phase::kReady || phase_ == Phase::kStarting;
+  if (ending_) phase_ = Phase::kStarting;  // who needs it from here on waits for the next start
+  state_.running = false;
+  changed_.notify_all();
+  ::eventfd_write(wake_fd_, 1);
+  changed_.wait(lock, [this] { return !ending_ || stopping_; });
+}
+
 void ServiceProcess::set_phase(Phase phase, std::string problem) {
   const std::lock_guard lock(mutex_);
   phase_ = phase;
+  if (phase == Phase::kIdle || phase == Phase::kWaiting) ending_ = false;
   state_.running = phase == Phase::kReady;
   state_.pid = phase == Phase::kReady ? pid_ : 0;
   state_.problem = std::move(problem);
@@ -154,8 +166,9 @@ void ServiceProcess::run() {
       std::unique_lock lock(mutex_);
       changed_.wait(lock, [this] { return stopping_ || needed_; });
       if (!stopping_ && phase_ == Phase::kWaiting)
-        changed_.wait_until(lock, next_start_, [this] { return stopping_; });
+        changed_.wait_until(lock, next_start_, [this] { return stopping_ || !needed_; });
       if (stopping_) return;
+      if (!needed_) continue;
     }
     serve_once();
   }
@@ -200,34 +213,20 @@ Status ServiceProcess::spawn() {
   return Ok{};
 }
 
-// Until it ended by itself, must end, or nobody needs it. `exit_` says which, "" the last.
+// Until it ended by itself, must end, or is to stop. `exit_` says which, "" the last.
 void ServiceProcess::watch() {
   exit_.clear();
   while (exit_.empty() && !child_gone()) {
     read_output(kTick);
     {
       const std::lock_guard lock(mutex_);
-      if (stopping_) return;
+      if (stopping_ || ending_ || !needed_) return;
     }
-    if (ready_ && idle()) return;
     if (ready_)
       check_health();
     else if (Clock::now() - started_ > options_.start_limit)
       exit_ = fmt::format("not ready after {} s", options_.start_limit.count() / 1000);
   }
-}
-
-// From here on who needs it waits for the next start.
-bool ServiceProcess::idle() {
-  const auto now = Clock::now();
-  const std::lock_guard lock(mutex_);
-  if (options_.in_use()) used_ = now;
-  if (options_.idle_limit.count() == 0 || now - used_ <= options_.idle_limit) return false;
-  log::info("{}: not used for {} s, ended", options_.name, options_.idle_limit.count() / 1000);
-  needed_ = false;
-  phase_ = Phase::kStarting;
-  state_.running = false;
-  return true;
 }
 
 void ServiceProcess::check_health() {
@@ -249,6 +248,7 @@ bool ServiceProcess::child_gone() {
 void ServiceProcess::read_output(milliseconds wait) {
   pollfd fds[] = {{output_fd_, POLLIN, 0}, {wake_fd_, POLLIN, 0}};
   ::poll(fds, 2, static_cast<int>(wait.count()));
+  if (eventfd_t count = 0; fds[1].revents != 0) ::eventfd_read(wake_fd_, &count);
   if (fds[0].revents == POLLHUP) ::usleep(static_cast<useconds_t>(wait.count() * 1000) / 4);
   char bytes[4096];
   ssize_t count = 0;
@@ -297,7 +297,10 @@ void ServiceProcess::fell(std::string why) {
   const auto wait =
       std::min(options_.backoff * (1u << std::min(falls_, 16u)), options_.backoff_max);
   ++falls_;
-  next_start_ = Clock::now() + wait;
+  {
+    const std::lock_guard lock(mutex_);
+    next_start_ = Clock::now() + wait;
+  }
   if (!last_line_.empty()) why += " (" + std::exchange(last_line_, {}) + ")";
   log::warn("{}: {}; the next start is in {} ms", options_.name, why, wait.count());
   set_phase(Phase::kWaiting, std::move(why));

@@ -1,6 +1,6 @@
 #pragma once
-// A service that this program starts when it is needed, watches, starts again when it falls, and
-// ends with itself.
+// A service that this program starts when it is needed, watches, starts again when it falls as long
+// as it is, and ends with itself.
 #include <chrono>
 #include <condition_variable>
 #include <functional>
@@ -26,10 +26,8 @@ struct ServiceProcessOptions {
   std::chrono::milliseconds backoff{500}, backoff_max{60000}, stable{60000};
   std::chrono::milliseconds check_every{10000};  // while it runs
   uint32_t checks_failed_max = 3;                // in a row; then it is killed
-  std::chrono::milliseconds idle_limit{0};       // ended when nobody used it for so long; 0: never
-  // From the process's own thread. `healthy` may wait, the others must not.
+  // From the process's own thread. `healthy` may wait, `on_ready` must not.
   std::function<bool()> healthy = [] { return true; };
-  std::function<bool()> in_use = [] { return true; };
   std::function<void()> on_ready = [] {};
 };
 
@@ -43,10 +41,12 @@ class ServiceProcess {
   // Ends the service and waits for that.
   ~ServiceProcess();
 
-  // Starts it unless it runs, and waits until it is ready. Errors: kUnavailable (it cannot be
-  // started, or fell and waits for its next start), kCancelled (`wanted`, where there is one, is
-  // false).
+  // Starts it unless it runs, and waits until it is ready. From here on it is needed. Errors:
+  // kUnavailable (it cannot be started, or fell and waits for its next start), kCancelled
+  // (`wanted`, where there is one, is false).
   Status ensure_running(const std::function<bool()>& wanted);
+  // It is no longer needed: ends it and waits for that.
+  void stop();
   struct State {
     bool running = false;
     int pid = 0;          // while it runs
@@ -68,7 +68,6 @@ class ServiceProcess {
   void read_output(std::chrono::milliseconds wait);
   void take_line(std::string_view line);
   void end_child();
-  [[nodiscard]] bool idle();
   void check_health();
   [[nodiscard]] bool child_gone();
   void fell(std::string why);
@@ -82,7 +81,8 @@ class ServiceProcess {
   std::condition_variable changed_;
   Phase phase_ = Phase::kIdle;
   bool needed_ = false, stopping_ = false;
-  Clock::time_point used_;  // when somebody needed it last
+  bool ending_ = false;  // stop() waits for the end of the process
+  Clock::time_point next_start_;
   State state_;
 
   // Of the thread alone.
@@ -90,7 +90,7 @@ class ServiceProcess {
   bool ready_ = false;
   std::string line_, last_line_, exit_;
   uint32_t falls_ = 0, checks_failed_ = 0;
-  Clock::time_point started_, checked_, next_start_;
+  Clock::time_point started_, checked_;
   std::thread thread_;  // last: it uses the others
 };
 

@@ -135,19 +135,31 @@ TEST_F(ServiceProcessTest, IsKilledWhenItNoLongerAnswers) {
   EXPECT_FALSE(alive(first));
 }
 
-TEST_F(ServiceProcessTest, EndsWhenIdleAndStartsAgainWhenNeeded) {
-  std::atomic<bool> used{true};
-  ServiceProcessOptions options;
-  options.idle_limit = milliseconds(20);
-  options.in_use = [&] { return used.load(); };
-  make(kRuns, std::move(options));
+TEST_F(ServiceProcessTest, StopsAndStartsAgainWhenNeeded) {
+  make(kRuns);
+  process_->stop();  // nothing there
   ASSERT_TRUE(process_->ensure_running({}).ok());
   const int first = process_->state().pid;
-  used = false;
-  while (process_->state().running) std::this_thread::sleep_for(milliseconds(2));
-  used = true;
-  wait_until_running();
+  process_->stop();
+  EXPECT_FALSE(alive(first));
+  EXPECT_FALSE(process_->state().running);
+  ASSERT_TRUE(process_->ensure_running({}).ok());
   EXPECT_NE(process_->state().pid, first);
+  EXPECT_EQ(process_->state().starts, 2u);
+}
+
+TEST_F(ServiceProcessTest, WhatFellIsNotStartedAgainForNobody) {
+  make("echo x >> $FOLDER/starts; exit 1");
+  EXPECT_FALSE(process_->ensure_running({}).ok());
+  process_->stop();
+  std::this_thread::sleep_for(milliseconds(50));  // longer than the first waits
+  const uint32_t starts = process_->state().starts;
+  EXPECT_LE(starts, 2u);
+  std::this_thread::sleep_for(milliseconds(100));
+  EXPECT_EQ(process_->state().starts, starts);
+  // Who needs it is a reason to try.
+  EXPECT_FALSE(process_->ensure_running({}).ok());
+  EXPECT_GT(process_->state().starts, starts);
 }
 
 }  // namespace

@@ -1,5 +1,8 @@
 #include "runtime/transformers_backend.h"
 
+#include <unistd.h>
+
+#include <fstream>
 #include <utility>
 
 #include "net/guard.h"
@@ -9,6 +12,19 @@
 
 namespace localai::runtime {
 namespace {
+
+constexpr const char* kProcessName = "transformers-service";
+// Python with torch and transformers, once it answered something: it imports parts as they are
+// needed, so what it has when it starts is less.
+constexpr uint64_t kProcessBytes = uint64_t{768} << 20;
+
+// Second field of /proc/PID/statm; 0 when there is no such process.
+uint64_t resident_bytes(int pid) {
+  std::ifstream statm("/proc/" + std::to_string(pid) + "/statm");
+  uint64_t all = 0, resident = 0;
+  statm >> all >> resident;
+  return resident * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+}
 
 // Names the model, and where its architecture chose the service, that. A path stands in place of a
 // name only there.
@@ -65,12 +81,39 @@ class TransformersBackend final : public Backend {
   const TransformersService::Loaded loaded_;
 };
 
+// The process that the models of our own service live in.
+class ProcessBackend final : public Backend {
+ public:
+  ProcessBackend(TransformersServices& services, uint64_t bytes)
+      : services_(services), bytes_(bytes) {}
+  ProcessBackend(const ProcessBackend&) = delete;
+  ProcessBackend& operator=(const ProcessBackend&) = delete;
+  ~ProcessBackend() override { services_.stop_process(); }
+
+  [[nodiscard]] std::string_view kind() const override { return "hf-transformers"; }
+  [[nodiscard]] engine::EngineMemory memory() const override { return {0, 0, 0, bytes_}; }
+  [[nodiscard]] uint32_t context_length() const override { return 0; }
+  Result<Generation> generate(GenerateRequest /*request*/, GenerateSink /*sink*/) override {
+    return unsupported("the Transformers service is no model");
+  }
+
+ private:
+  TransformersServices& services_;
+  const uint64_t bytes_;
+};
+
 class Opener final : public ModelOpener {
  public:
   Opener(std::unique_ptr<ModelOpener> native, TransformersServices& services)
       : native_(std::move(native)), services_(services) {}
 
+  std::optional<ModelSource> host_of(const ModelSource& source) override {
+    if (!source.service || !services_.needs_process(*source.service)) return std::nullopt;
+    return services_.process_source();
+  }
+
   Result<engine::EngineMemory> predict(const ModelSource& source) override {
+    if (is_process(source)) return engine::EngineMemory{0, 0, 0, kProcessBytes};
     if (!source.service) return native_->predict(source);
     LAI_TRY(TransformersService * service, services_.find(*source.service, {}), why(source));
     LAI_TRY(const uint64_t bytes, service->predicted_bytes(*source.service));
@@ -79,6 +122,10 @@ class Opener final : public ModelOpener {
 
   Result<std::unique_ptr<Backend>> load(const ModelSource& source,
                                         const std::function<bool()>& wanted) override {
+    if (is_process(source)) {
+      LAI_TRY(const uint64_t bytes, services_.start_process(wanted));
+      return std::unique_ptr<Backend>(std::make_unique<ProcessBackend>(services_, bytes));
+    }
     if (!source.service) return native_->load(source, wanted);
     LAI_TRY(TransformersService * service, services_.find(*source.service, wanted), why(source));
     LAI_TRY(const auto loaded, service->load(*source.service, wanted));
@@ -87,6 +134,10 @@ class Opener final : public ModelOpener {
   }
 
  private:
+  [[nodiscard]] bool is_process(const ModelSource& source) const {
+    return source.path == services_.process_source().path;
+  }
+
   std::unique_ptr<ModelOpener> native_;
   TransformersServices& services_;
 };
@@ -115,10 +166,45 @@ Result<TransformersService*> TransformersServices::find(const ServiceModel& mode
     LAI_TRY(TransformersService * named, at(model.base_url));
     if (named->health().ok()) return named;
   }
+  LAI_TRY(ServiceProcess * own, running_process(wanted));
+  return at(own->url());
+}
+
+bool TransformersServices::needs_process(const ServiceModel& model) {
+  if (!may_start(model)) return false;
+  if (model.base_url.empty()) return true;
+  auto named = at(model.base_url);
+  return !named.ok() || !(*named)->health().ok();
+}
+
+Result<ServiceProcess*> TransformersServices::running_process(const std::function<bool()>& wanted) {
   LAI_TRY(ServiceProcess * own, process());
   LAI_TRY_STATUS(
       own->ensure_running([&] { return !stopping_ && (wanted == nullptr || wanted()); }));
-  return at(own->url());
+  return own;
+}
+
+Result<uint64_t> TransformersServices::start_process(const std::function<bool()>& wanted) {
+  auto own = running_process(wanted);
+  if (own.ok()) return resident_bytes((*own)->state().pid);
+  stop_process();  // nothing starts behind the cache's back
+  return std::move(own.error());
+}
+
+void TransformersServices::stop_process() {
+  ServiceProcess* own = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    own = process_.get();
+  }
+  if (own != nullptr) own->stop();
+}
+
+ModelSource TransformersServices::process_source() const {
+  ModelSource out;
+  out.path = out.name = kProcessName;
+  out.ttl_seconds = static_cast<uint32_t>(options_.launch.idle.count());
+  return out;
 }
 
 Result<TransformersService*> TransformersServices::at(const std::string& url) {
@@ -140,7 +226,6 @@ Result<ServiceProcess*> TransformersServices::process() {
   ServiceProcessOptions options = service_process_options(options_.launch);
   options.environment = options_.environment;
   options.healthy = [service] { return (*service)->health().ok(); };
-  options.in_use = [service] { return (*service)->models_held() > 0; };
   options.on_ready = [service] { (*service)->breaker().reset(); };
   LAI_TRY(auto made, ServiceProcess::create(std::move(options)));
   LAI_TRY(*service, at(made->url()));

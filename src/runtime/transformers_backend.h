@@ -30,9 +30,18 @@ class TransformersServices {
   TransformersServices& operator=(const TransformersServices&) = delete;
   ~TransformersServices();
 
-  // The service of a model. One whose address is this machine's own, or none, and that does not
-  // answer is started first, where that can be: this waits then, as long as `wanted` is true.
-  // Errors: kInvalidArgument (not a URL), kUnavailable (none, or it does not start), kCancelled.
+  // Whether the process of our own has to run for a model: the address is this machine's, or none,
+  // and nobody else answers there.
+  bool needs_process(const ServiceModel& model);
+  // Starts that process unless it runs, waits as long as `wanted` is true until it is ready, and
+  // gives its resident bytes. Errors: kUnavailable (it does not start), kCancelled.
+  Result<uint64_t> start_process(const std::function<bool()>& wanted);
+  void stop_process();
+  // How the process stands in the model cache.
+  [[nodiscard]] ModelSource process_source() const;
+
+  // The service of a model; where it needs the process, that was started. Errors: kInvalidArgument
+  // (not a URL), kUnavailable (none, or the process fell), kCancelled.
   Result<TransformersService*> find(const ServiceModel& model, const std::function<bool()>& wanted);
   // Nobody waits in find() any more.
   void stop() { stopping_ = true; }
@@ -42,6 +51,7 @@ class TransformersServices {
   Result<TransformersService*> at(const std::string& url);
   [[nodiscard]] bool may_start(const ServiceModel& model) const;
   Result<ServiceProcess*> process();
+  Result<ServiceProcess*> running_process(const std::function<bool()>& wanted);
 
   const TransformersOptions options_;
   std::atomic<bool> stopping_{false};
@@ -50,7 +60,8 @@ class TransformersServices {
   std::unique_ptr<ServiceProcess> process_;  // after the services, which its hooks ask
 };
 
-// Opens a source with `service` set there, every other one through `native`.
+// Opens a source with `service` set there, every other one through `native`. The process of our own
+// is the host of what it answers for, and as such a model that holds its resident memory.
 std::unique_ptr<ModelOpener> make_opener(std::unique_ptr<ModelOpener> native,
                                          TransformersServices& services);
 

@@ -64,7 +64,6 @@ ServiceProcessOptions service_process_options(const TransformersLaunch& launch) 
   ServiceProcessOptions out;
   out.name = "transformers";
   out.command = launch.command;
-  out.idle_limit = launch.idle;
   return out;
 }
 

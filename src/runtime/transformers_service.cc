@@ -105,13 +105,11 @@ Result<TransformersService::Loaded> TransformersService::load(const ServiceModel
   loaded.bytes = number_of(answer, "bytes");
   loaded.context_length =
       static_cast<uint32_t>(std::min<uint64_t>(number_of(answer, "context_length"), UINT32_MAX));
-  ++models_held_;
   return loaded;
 }
 
 void TransformersService::unload(const ServiceModel& model) {
   auto answer = post("/v1/models/unload", model.placement(), kShortLimit, {});
-  --models_held_;
   if (!answer.ok()) log::info("unload of '{}': {}", model.name, answer.error().message);
 }
 

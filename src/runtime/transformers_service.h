@@ -1,6 +1,5 @@
 #pragma once
 // One Transformers service: its connections, its breaker, and the short calls that are waited for.
-#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -35,9 +34,6 @@ class TransformersService {
   // GET /health: what it is and holds. Goes past the breaker.
   Result<Json> health();
 
-  // Models that load() brought there and unload() has not taken back.
-  [[nodiscard]] uint32_t models_held() const { return models_held_; }
-
   [[nodiscard]] const std::string& url() const { return url_; }
   [[nodiscard]] net::Client& client() { return *client_; }
   [[nodiscard]] CircuitBreaker& breaker() { return breaker_; }
@@ -53,7 +49,6 @@ class TransformersService {
 
   const std::string url_;
   CircuitBreaker breaker_;
-  std::atomic<uint32_t> models_held_{0};
   std::unique_ptr<net::Client> client_;  // last: its events use the breaker
 };
 

@@ -453,6 +453,34 @@ def test_the_server_starts_the_service_watches_it_and_ends_it(tmp_path, models_d
     assert gone(second), "the service outlives the server"
 
 
+def resident(pid):
+    pages = int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGESIZE")
+
+
+def test_the_started_service_is_in_the_ledger_and_leaves_it(tmp_path, models_dir, smollm2):
+    with supervising(tmp_path, models_dir, smollm2) as server:
+        assert server.chat("phi-3.5-mini").status_code == 200
+        child, = children(server.process.pid)
+        before = resident(child)
+        report = server.client.get("/v1/models/loaded").json()
+        held = {m["id"]: m for m in report["data"]}
+        model, service = held["phi-3.5-mini"], held["transformers-service"]
+        print(f"service: {service['bytes'] >> 20} MiB in the ledger; {before >> 20} MiB resident with a small model")
+        assert 0.85 * before < service["bytes"] + model["bytes"] < 1.15 * before
+        assert report["bytes"] == sum(m["bytes"] for m in report["data"])
+        refused = server.client.post("/v1/models/unload", json={"model": "transformers-service"})
+        assert refused.status_code == 503 and "in use" in refused.text
+        assert server.client.post("/v1/models/unload", json={"model": "phi-3.5-mini"}).status_code == 200
+        assert server.client.post("/v1/models/unload", json={"model": "transformers-service"}).status_code == 200
+        assert gone(child), "its memory was said to be free"
+        assert server.client.get("/v1/models/loaded").json()["data"] == []
+        plan = server.client.post("/v1/models/plan", json={"model": "phi-3.5-mini"}).json()
+        assert plan["fits"] and plan["bytes"] < 2 * model["bytes"], plan
+        assert server.chat("phi-3.5-mini").json()["localai"]["backend"] == "hf-transformers"
+        assert children(server.process.pid) != [child]
+
+
 def test_a_server_that_is_killed_leaves_no_service(tmp_path, models_dir, smollm2):
     with supervising(tmp_path, models_dir, smollm2) as server:
         assert server.chat("phi-3.5-mini").status_code == 200
@@ -502,8 +530,9 @@ def test_the_architecture_of_a_directory_chooses_the_backend(tmp_path, chosen_di
             assert body["choices"][0]["message"]["content"] == text, body
             assert body["localai"]["backend"] == "hf-transformers" and body["localai"]["fallback"] is False
         assert server.chat("native").json()["localai"]["backend"] == "safetensors"
-        loaded, = [m for m in server.client.get("/v1/models/loaded").json()["data"] if m["backend"] == "hf-transformers"]
-        assert loaded["id"] == "tiny-olmo2", "two copies, or another name"
+        loaded = [m["id"] for m in server.client.get("/v1/models/loaded").json()["data"]
+                  if m["backend"] == "hf-transformers"]
+        assert loaded == ["tiny-olmo2", "transformers-service"], "two copies, or another name"
         listed = {m["id"]: m for m in server.client.get("/v1/models").json()["data"]}
         assert listed["d"]["loaded"] and listed["tiny-olmo2"]["loaded"] and listed["native"]["loaded"]
 
