@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/heap.h"
 #include "base/log.h"
 #include "runtime/model_cache_core.h"
 
@@ -42,6 +43,7 @@ void ModelCache::Loader::destroy(std::vector<EntryPtr> victims, const std::vecto
   for (size_t i = 0; i < victims.size(); ++i) {
     victims[i]->backend.reset();  // joins its threads
     victims[i]->host.reset();
+    return_free_memory();
     {
       const std::lock_guard lock(core_->mutex);
       core_->leaving_bytes -= victims[i]->bytes;
