@@ -57,6 +57,7 @@ def models_dir(tmp_path_factory):
         "granite-4.0-h-micro-transformers": transformers.GraniteMoeHybridConfig(
             vocab_size=vocab, layer_types=["mamba", "attention"], num_local_experts=0, shared_intermediate_size=128,
             mamba_n_heads=4, mamba_d_head=32, mamba_d_state=16, mamba_n_groups=1, mamba_expand=2, **SMALL),
+        "gemma-2b-it": transformers.GemmaConfig(vocab_size=vocab, head_dim=16, hidden_act="gelu_pytorch_tanh", **SMALL),
     }
     for name, config in configs.items():
         transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder / name)
