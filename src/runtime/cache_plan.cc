@@ -32,8 +32,8 @@ bool choose(const std::string& name, uint64_t to_free, TimePoint at,
     const auto next = std::find_if(idle.begin(), idle.end(), may_go);
     if (next == idle.end()) return false;
     const HeldModel& model = **next;
-    out.push_back(
-        {model.path, model.name, model.bytes, "least recently used, makes room for '" + name + "'"});
+    out.push_back({model.path, model.name, model.bytes,
+                   "least recently used, makes room for '" + name + "'"});
     freed += model.bytes;
   }
   return true;

@@ -21,7 +21,7 @@ struct FakeWorld {
     uint64_t surprise = 0;  // held beyond what was predicted
     std::optional<Error> predict_error, open_error, generate_error;
     bool throws = false;
-    bool answers = true;  // false: generates until it is cancelled
+    bool answers = true;    // false: generates until it is cancelled
     std::string host = {};  // the model that it lives in
   };
 

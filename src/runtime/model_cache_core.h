@@ -17,7 +17,7 @@ std::string mib(uint64_t bytes);  // "12 MiB", rounded up
 struct ModelCache::Waiter {
   AcquireOptions options;
   LeaseSink sink;
-  std::shared_ptr<Entry> guest = {};  // set: it waits for its host, as long as anybody for it
+  std::shared_ptr<Entry> guest = {};   // set: it waits for its host, as long as anybody for it
   [[nodiscard]] bool gave_up() const;  // with the mutex held
 };
 

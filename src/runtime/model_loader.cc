@@ -260,9 +260,8 @@ Result<std::unique_ptr<Backend>> ModelCache::Loader::guarded_load(const EntryPtr
 }
 
 Result<std::optional<ModelSource>> ModelCache::Loader::guarded_host(const ModelSource& source) {
-  return guarded(source, "looking for what it needs", [&]() -> Result<std::optional<ModelSource>> {
-    return opener_->host_of(source);
-  });
+  return guarded(source, "looking for what it needs",
+                 [&]() -> Result<std::optional<ModelSource>> { return opener_->host_of(source); });
 }
 
 bool ModelCache::Loader::wanted(const Entry& entry) const {

@@ -120,8 +120,7 @@ void ModelCache::Loader::plan_in_host(const ModelSource& source, const ModelSour
   ModelCache::acquire(core_, host, std::move(waiter));
 }
 
-LoadPlan ModelCache::Loader::plan_of(const ModelSource& source,
-                                     const engine::EngineMemory& needed,
+LoadPlan ModelCache::Loader::plan_of(const ModelSource& source, const engine::EngineMemory& needed,
                                      const std::filesystem::path& host) {
   LoadPlan plan;
   plan.model = source.name;
