@@ -77,7 +77,8 @@ struct ModelCache::Loader {
   bool step();
   void end();  // ends the thread
   void plan_job(const ModelSource& source, std::function<void(Result<LoadPlan>)> sink);
-  void unload_job(const std::filesystem::path& path, std::function<void(Result<uint64_t>)> sink);
+  void unload_job(const std::filesystem::path& path,
+                  const std::function<void(Result<uint64_t>)>& sink);
 
  private:
   using EntryPtr = Core::EntryPtr;

@@ -146,7 +146,7 @@ double ModelCache::Loader::load_estimate_ms(const ModelSource& source, uint64_t 
 }
 
 void ModelCache::Loader::unload_job(const std::filesystem::path& path,
-                                    std::function<void(Result<uint64_t>)> sink) {
+                                    const std::function<void(Result<uint64_t>)>& sink) {
   std::vector<Eviction> evict;
   std::vector<EntryPtr> victims;
   std::optional<Error> refusal;
