@@ -64,6 +64,7 @@ class FakeBackend final : public Backend {
     world_.bytes_alive += memory().total();
     world_.bytes_peak = std::max(world_.bytes_peak, world_.bytes_alive);
     world_.log.push_back("start " + name_);
+    world_.changed.notify_all();
   }
   FakeBackend(const FakeBackend&) = delete;
   FakeBackend& operator=(const FakeBackend&) = delete;
@@ -73,6 +74,7 @@ class FakeBackend final : public Backend {
     const std::lock_guard lock(world_.mutex);
     world_.bytes_alive -= memory().total();
     world_.log.push_back("stop " + name_);
+    world_.changed.notify_all();
   }
 
   [[nodiscard]] std::string_view kind() const override { return "gguf"; }

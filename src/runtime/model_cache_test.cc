@@ -204,7 +204,13 @@ TEST_F(ModelCacheTest, StoppingAnswersEveryoneWhoWaits) {
   auto loading = ask(source("a"));
   auto queued = ask(source("b"));
   world_.wait([&] { return world_.opens_waiting == 1; });
-  std::thread release([&] { world_.hold(false); });
+  // The load goes on once the cache is stopping, which it says to who asks now.
+  std::thread release([&, cache = cache_.get()] {
+    const auto stopping = std::make_shared<std::atomic<bool>>(false);
+    while (!*stopping)
+      cache->acquire(source("c"), {}, [stopping](const auto&) { *stopping = true; });
+    world_.hold(false);
+  });
   cache_.reset();
   release.join();
   const auto outcome = loading.get();

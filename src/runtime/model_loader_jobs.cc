@@ -112,9 +112,14 @@ void ModelCache::Loader::plan_in_host(const ModelSource& source, const ModelSour
   waiter.options.deadline = core_->options.now();  // a plan does not wait for room
   waiter.sink = [this, source, sink = std::move(sink)](Result<Lease> lease) {
     if (!lease.ok()) return sink(std::move(lease.error()));
-    const auto held = std::make_shared<Lease>(std::move(*lease));
+    const auto held = std::make_shared<std::optional<Lease>>(std::move(*lease));
     const std::lock_guard lock(core_->mutex);
-    core_->jobs.emplace_back([this, source, sink, held] { plan_job(source, sink); });
+    core_->jobs.emplace_back([this, source, sink, held] {
+      plan_job(source, [&](Result<LoadPlan> plan) {
+        held->reset();  // before anybody can act on the plan
+        sink(std::move(plan));
+      });
+    });
     core_->poke();
   };
   ModelCache::acquire(core_, host, std::move(waiter));
