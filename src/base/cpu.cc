@@ -3,6 +3,8 @@
 #include <sched.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 #include <algorithm>
@@ -20,6 +22,16 @@ bool has_f16c() {
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
   return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
 }
+
+// Tiles are a process's only after it asked for them (Linux, arch_prctl(2)).
+bool has_amx_int8() {
+  constexpr unsigned kTile = 1u << 24, kInt8 = 1u << 25;
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return false;
+  if ((edx & kTile) == 0 || (edx & kInt8) == 0) return false;
+  return ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
 #endif
 
 }  // namespace
@@ -34,6 +46,8 @@ uint32_t cpu_features() {
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
     out |= kCpuAvx512;
   if (__builtin_cpu_supports("avx512vnni")) out |= kCpuAvx512Vnni;
+  static const bool kAmxInt8 = has_amx_int8();
+  if (kAmxInt8) out |= kCpuAmxInt8;
   if (__builtin_cpu_supports("avx512bf16")) out |= kCpuAvx512Bf16;
 #if defined(__GNUC__) && !defined(__clang__)
   if (__builtin_cpu_supports("avxvnni")) out |= kCpuAvxVnni;
@@ -50,7 +64,8 @@ std::string cpu_feature_names(uint32_t features) {
                 {kCpuAvx512, "avx512"},
                 {kCpuAvx512Vnni, "avx512vnni"},
                 {kCpuAvx512Bf16, "avx512bf16"},
-                {kCpuAvxVnni, "avxvnni"}};
+                {kCpuAvxVnni, "avxvnni"},
+                {kCpuAmxInt8, "amxint8"}};
   std::string out;
   for (const auto& entry : kNames)
     if (features & entry.bit) out += (out.empty() ? "" : " ") + std::string(entry.name);

@@ -11,9 +11,11 @@ enum CpuFeature : uint32_t {
   kCpuAvx512Vnni = 1u << 2,
   kCpuAvx512Bf16 = 1u << 3,
   kCpuAvxVnni = 1u << 4,
+  kCpuAmxInt8 = 1u << 5,  // tiles of bytes, which the system lets this process use
 };
 
-// Bits of CpuFeature; the operating system's support for the wide registers is checked too.
+// Bits of CpuFeature; the operating system's support for the wide registers is checked too. The
+// first call asks it for the tiles.
 uint32_t cpu_features();
 std::string cpu_feature_names(uint32_t features);  // "avx2 avx512 avx512vnni"
 

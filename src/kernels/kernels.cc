@@ -11,9 +11,7 @@ namespace {
 
 constexpr std::array kSets = {
 #if defined(__x86_64__)
-    &kAvx512VnniSet,
-    &kAvx512Set,
-    &kAvx2Set,
+    &kAmxSet,    &kAvx512VnniSet, &kAvx512Set, &kAvx2Set,
 #endif
     &kScalarSet,
 };

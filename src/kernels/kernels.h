@@ -91,7 +91,7 @@ struct SsmScanArgs {
 };
 
 struct KernelSet {
-  std::string_view name;  // "scalar", "avx2", "avx512", "avx512vnni": the value of LOCALAI_KERNELS
+  std::string_view name;  // "scalar", "avx2", "avx512", "avx512vnni", "amx": LOCALAI_KERNELS
   uint32_t needs;         // CpuFeature bits
 
   // Indexed by DType; nullptr where the type holds no weights. `exact`: f32 activations, each

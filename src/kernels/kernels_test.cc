@@ -28,7 +28,7 @@ TEST(SelectKernels, RefusesUnknownNames) {
   EXPECT_EQ(chosen.error().code, Code::kInvalidArgument);
 #if defined(__x86_64__)
   EXPECT_EQ(chosen.error().message,
-            "kernel set 'sse9' is not known; known: avx512vnni, avx512, avx2, scalar");
+            "kernel set 'sse9' is not known; known: amx, avx512vnni, avx512, avx2, scalar");
 #endif
 }
 

@@ -2,6 +2,8 @@
 // wide instructions: nothing here may be a weak symbol that the linker could prefer elsewhere (a
 // test looks).
 #include "kernels/cpu/lanes_avx2.h"
+// The lanes come first.
+#include "kernels/cpu/tiles_none.h"
 // The kernels come after what they are made of.
 #include "kernels/cpu/wide.inl.h"
 // The declaration gives the table external linkage.

@@ -4,6 +4,7 @@
 #include "kernels/cpu/lanes_avx512.h"
 // The lanes come first.
 #include "kernels/cpu/dot_avx512.h"
+#include "kernels/cpu/tiles_none.h"
 // The kernels come after what they are made of.
 #include "kernels/cpu/wide.inl.h"
 // The declaration gives the table external linkage.

@@ -10,6 +10,7 @@
 //   widen_pairs(a)          the 32-bit sums of pairs of 16-bit lanes
 //   dot<s>(acc, w, x)       acc + the sums of four products
 //   kDirectRows, kSweepRows  most activation rows of the first way; rows at once in the second
+//   Tiles                   sums of many activation rows at once, if Tiles::kThere (tiles_amx.h)
 #include "kernels/cpu/int8_formats.inl.h"
 #include "kernels/cpu/int8_pack.inl.h"
 #include "kernels/kernels.h"
@@ -133,11 +134,12 @@ struct Sweep {
   const int8_t* q[kRows];
   const float* scale[kRows];
   const int16_t* sum16[kRows];
-  RowTerms terms[kRows];
+  const RowTerms* terms;  // of the slab, a row each
   F acc[kRows];
 
   // Rows r, r + 1, ...; their first block is b0.
-  Sweep(const MatmulArgs& a, size_t r, size_t b0, const Target& target) {
+  Sweep(const MatmulArgs& a, size_t r, size_t b0, const Target& target, const RowTerms* of_rows)
+      : terms(of_rows) {
     for (size_t i = 0; i < kRows; ++i) {
       q[i] = a.xq.q + (r + i) * a.k + b0 * kQuantBlock;
       scale[i] = a.xq.scale + (r + i) * (a.k / kQuantBlock) + b0;
@@ -145,8 +147,8 @@ struct Sweep {
       acc[i] = b0 == 0 ? zero() : target.get(r + i);
     }
   }
-  void start_slab(size_t blocks) {
-    for (size_t i = 0; i < kRows; ++i) row_terms<Fmt>(scale[i], sum16[i], blocks, terms[i]);
+  void start_slab(size_t blocks, RowTerms (&out)[kRows]) {
+    for (size_t i = 0; i < kRows; ++i) row_terms<Fmt>(scale[i], sum16[i], blocks, out[i]);
   }
   void end_slab(size_t blocks) {
     for (size_t i = 0; i < kRows; ++i) {
@@ -174,16 +176,32 @@ struct Sweep {
         sums[i].add(e, codes, broadcast4(q[i] + 32 * b + 4 * static_cast<size_t>(e)));
     }
 #pragma GCC unroll 8
-    for (size_t i = 0; i < kRows; ++i) {
-      const F dx = set1(scale[i][b]);
-      F sx = dx;
-      if constexpr (Fmt::kMinFactors)
-        sx = dx * to_float(broadcast4(&terms[i].low[b]) * s.min_factor[sub][0] +
-                           broadcast4(&terms[i].high[b]) * s.min_factor[sub][1]);
-      else if constexpr (Fmt::kMin)
-        sx = set1(terms[i].sx[b]);
-      acc[i] = add_block<Fmt>(acc[i], s, sub, sums[i], dx, sx);
-    }
+    for (size_t i = 0; i < kRows; ++i) acc[i] = added(acc[i], i, b, s, sub, sums[i]);
+  }
+
+  // The same of row i alone, with the sums of its products: `to` and what the block adds.
+  template <size_t kSubs>
+  [[nodiscard, gnu::always_inline]] F added(F to, size_t i, size_t b, const Scales<kSubs>& s,
+                                            size_t sub, const int32_t* products) const {
+    static_assert(!Fmt::kFactors);
+    BlockSums<Fmt> sums;
+    sums.low = iload(products);
+    if constexpr (Fmt::kOffset != 0) sums.low = sums.low + broadcast4(&terms[i].low[b]);
+    return added(to, i, b, s, sub, sums);
+  }
+
+ private:
+  template <size_t kSubs>
+  [[nodiscard, gnu::always_inline]] F added(F to, size_t i, size_t b, const Scales<kSubs>& s,
+                                            size_t sub, const BlockSums<Fmt>& sums) const {
+    const F dx = set1(scale[i][b]);
+    F sx = dx;
+    if constexpr (Fmt::kMinFactors)
+      sx = dx * to_float(broadcast4(&terms[i].low[b]) * s.min_factor[sub][0] +
+                         broadcast4(&terms[i].high[b]) * s.min_factor[sub][1]);
+    else if constexpr (Fmt::kMin)
+      sx = set1(terms[i].sx[b]);
+    return add_block<Fmt>(to, s, sub, sums, dx, sx);
   }
 };
 
@@ -212,10 +230,11 @@ template <class Block, size_t kRows>
 [[gnu::noinline]] void direct_rows(const MatmulArgs& a, PanelBlock p, size_t b0, size_t blocks,
                                    size_t r, const Target& target) {
   using Fmt = Format<Block>;
-  Sweep<Fmt, kRows> sweep(a, r, b0, target);
+  RowTerms terms[kRows];
+  Sweep<Fmt, kRows> sweep(a, r, b0, target, terms);
   for (size_t done = 0; done < blocks; done += kSlabBlocks) {
     const size_t n = blocks - done < kSlabBlocks ? blocks - done : kSlabBlocks;
-    sweep.start_slab(n);
+    sweep.start_slab(n, terms);
     for (size_t b = 0; b < n; b += Fmt::kSubs) {
       Scales<Fmt::kSubs> s;
       Fmt::scales(p, s);
@@ -236,6 +255,13 @@ template <class Block, size_t kRows>
 struct Lines {
   alignas(64) uint8_t codes[kSlabBlocks][8][kLineBytes];  // [block][elements 4e..4e+3][row]
   Scales<kSlabBlocks> scales;
+};
+
+// A slab of activation rows: blocks b0 .. b0 + blocks of each, and their terms.
+struct SlabRows {
+  const MatmulArgs& a;
+  size_t b0, blocks;
+  const RowTerms* terms;
 };
 
 template <class Block>
@@ -260,60 +286,147 @@ template <class Block>
 
 // kRows activation rows from r on over the lines of the slab that starts at block b0.
 template <class Fmt, size_t kRows>
-[[gnu::noinline]] void sweep_lines(const MatmulArgs& a, const Lines& lines, size_t b0,
-                                   size_t blocks, size_t r, const Target& target) {
-  Sweep<Fmt, kRows> sweep(a, r, b0, target);
-  sweep.start_slab(blocks);
-  for (size_t b = 0; b < blocks; ++b)
+[[gnu::noinline]] void sweep_lines(const SlabRows& x, const Lines& lines, size_t r,
+                                   const Target& target) {
+  Sweep<Fmt, kRows> sweep(x.a, r, x.b0, target, x.terms + r);
+  for (size_t b = 0; b < x.blocks; ++b)
     sweep.add(b, lines.scales, b, [&](size_t e) { return iload(lines.codes[b][e]); });
   for (size_t i = 0; i < kRows; ++i) target.put(r + i, sweep.acc[i]);
 }
 
-template <class Block>
-void sweep_all(const MatmulArgs& a, const Lines& lines, size_t b0, size_t blocks,
-               const Target& target) {
-  using Fmt = Format<Block>;
+// The same for as many as the tiles take, while their shapes are set.
+template <class Tiles, class Fmt>
+[[gnu::noinline]] void sweep_tiles(const SlabRows& x, const Lines& lines, size_t r,
+                                   const Target& target) {
+  constexpr size_t kRows = Tiles::kRows;
+  Sweep<Fmt, kRows> sweep(x.a, r, x.b0, target, x.terms + r);
+  alignas(64) int32_t sums[2][kRows][kPanelRows];
+  const auto multiply = [&](size_t b) {
+    Tiles::sums(sweep.q[0] + 32 * b, x.a.k, lines.codes[b], sums[b % 2][0]);
+  };
+  multiply(0);
+  F acc[kRows];  // in registers: nothing else points here
+#pragma GCC unroll 16
+  for (size_t i = 0; i < kRows; ++i) acc[i] = sweep.acc[i];
+  for (size_t b = 0; b < x.blocks; ++b) {
+    if (b + 1 < x.blocks) multiply(b + 1);
+#pragma GCC unroll 16
+    for (size_t i = 0; i < kRows; ++i)
+      acc[i] = sweep.added(acc[i], i, b, lines.scales, b, sums[b % 2][i]);
+  }
+#pragma GCC unroll 16
+  for (size_t i = 0; i < kRows; ++i) target.put(r + i, acc[i]);
+}
+
+// As many rows as fill tiles; how many those are.
+template <class Tiles, class Fmt>
+size_t sweep_in_tiles(const SlabRows& x, const Lines& lines, const Target& target) {
+  if (x.a.rows < Tiles::kRows) return 0;
+  const Tiles tiles;
   size_t r = 0;
-  for (; r + kSweepRows <= a.rows; r += kSweepRows)
-    sweep_lines<Fmt, kSweepRows>(a, lines, b0, blocks, r, target);
+  for (; r + Tiles::kRows <= x.a.rows; r += Tiles::kRows)
+    sweep_tiles<Tiles, Fmt>(x, lines, r, target);
+  return r;
+}
+
+template <class Fmt>
+void sweep_all(const SlabRows& x, const Lines& lines, const Target& target) {
+  size_t r = 0;
+  if constexpr (Tiles::kThere && !Fmt::kFactors) r = sweep_in_tiles<Tiles, Fmt>(x, lines, target);
+  for (; r + kSweepRows <= x.a.rows; r += kSweepRows)
+    sweep_lines<Fmt, kSweepRows>(x, lines, r, target);
   if constexpr (kSweepRows > 4)
-    for (; r + 4 <= a.rows; r += 4) sweep_lines<Fmt, 4>(a, lines, b0, blocks, r, target);
+    for (; r + 4 <= x.a.rows; r += 4) sweep_lines<Fmt, 4>(x, lines, r, target);
   if constexpr (kSweepRows > 2)
-    for (; r + 2 <= a.rows; r += 2) sweep_lines<Fmt, 2>(a, lines, b0, blocks, r, target);
-  for (; r < a.rows; ++r) sweep_lines<Fmt, 1>(a, lines, b0, blocks, r, target);
+    for (; r + 2 <= x.a.rows; r += 2) sweep_lines<Fmt, 2>(x, lines, r, target);
+  for (; r < x.a.rows; ++r) sweep_lines<Fmt, 1>(x, lines, r, target);
 }
 
 // ---- panels ----
 
-// All activation rows over `blocks` blocks of 32 from block b0 on, which is p's first.
+// Few activation rows over `blocks` blocks of 32 from block b0 on, which is p's first.
 template <class Block>
-void panel_part(const MatmulArgs& a, PanelBlock p, size_t b0, size_t blocks, const Target& target) {
+void direct_part(const MatmulArgs& a, PanelBlock p, size_t b0, size_t blocks,
+                 const Target& target) {
   if (a.rows == 1) return direct_rows<Block, 1>(a, p, b0, blocks, 0, target);
   if (a.rows == 2) return direct_rows<Block, 2>(a, p, b0, blocks, 0, target);
   if constexpr (kDirectRows >= 3)
     if (a.rows == 3) return direct_rows<Block, 3>(a, p, b0, blocks, 0, target);
   if constexpr (kDirectRows >= 4)
     if (a.rows == 4) return direct_rows<Block, 4>(a, p, b0, blocks, 0, target);
-  constexpr size_t kSlabSteps = kSlabBlocks / Format<Block>::kSubs;
-  for (size_t done = 0; done < blocks; done += kSlabBlocks) {
-    const size_t n = blocks - done < kSlabBlocks ? blocks - done : kSlabBlocks;
-    Lines lines;
-    unpack_lines<Block>(p, n, lines);
-    sweep_all<Block>(a, lines, b0 + done, n, target);
-    for (size_t i = 0; i < kSlabSteps; ++i) advance<Block>(p);
+}
+
+// Many over at most a slab.
+template <class Block>
+void slab_part(const SlabRows& x, PanelBlock p, const Target& target) {
+  Lines lines;
+  unpack_lines<Block>(p, x.blocks, lines);
+  sweep_all<Format<Block>>(x, lines, target);
+}
+
+// Panels that take their turns on a slab of the activations, while a cache holds it.
+inline constexpr size_t kPanelsTogether = 4;
+// Activation rows whose sums lie together until they are whole: in y they are a row apart, and many
+// would fall on one another in a cache.
+inline constexpr size_t kRowsTogether = 512;
+
+struct PanelGroup {
+  PanelBlock panels[kPanelsTogether];
+  Target targets[kPanelsTogether];
+  size_t count = 0;
+};
+
+// slab(rows, panel, sums) for every slab and panel, many activation rows at a time.
+template <class Fmt, class Slab>
+void sweep_group(const MatmulArgs& a, const PanelGroup& group, Slab slab) {
+  alignas(64) float sums[kPanelsTogether][kRowsTogether][kPanelRows];
+  RowTerms terms[kRowsTogether];
+  const size_t blocks = a.k / kQuantBlock;
+  for (size_t r0 = 0; r0 < a.rows; r0 += kRowsTogether) {
+    MatmulArgs part = a;
+    part.rows = a.rows - r0 < kRowsTogether ? a.rows - r0 : kRowsTogether;
+    part.xq.q += r0 * a.k;
+    part.xq.scale += r0 * blocks;
+    part.xq.sum16 += r0 * 2 * blocks;
+    for (size_t b0 = 0; b0 < blocks; b0 += kSlabBlocks) {
+      const size_t some = blocks - b0 < kSlabBlocks ? blocks - b0 : kSlabBlocks;
+      for (size_t r = 0; r < part.rows; ++r)
+        row_terms<Fmt>(part.xq.scale + r * blocks + b0, part.xq.sum16 + 2 * (r * blocks + b0), some,
+                       terms[r]);
+      for (size_t i = 0; i < group.count; ++i)
+        slab(SlabRows{part, b0, some, terms}, i, Target{sums[i][0], kPanelRows, 0, kPanelRows});
+    }
+    for (size_t r = 0; r < part.rows; ++r)
+      for (size_t i = 0; i < group.count; ++i) group.targets[i].put(r0 + r, load(sums[i][r]));
   }
 }
 
 template <class Block>
 void matmul_packed_blocks(const MatmulArgs& a) {
+  constexpr size_t kSubs = Format<Block>::kSubs;
+  constexpr PanelLayout kLayout = kPanelLayout<Block>;
   const auto* weights = reinterpret_cast<const uint8_t*>(a.weights);
   const size_t blocks = a.k / kQuantBlock;
-  const size_t line_bytes = blocks / Format<Block>::kSubs * kPanelLayout<Block>.lines * kLineBytes;
+  PanelGroup group;
   for (size_t n = a.row_begin / kPanelRows * kPanelRows; n < a.row_end; n += kPanelRows) {
-    const uint8_t* panel = weights + n * a.row_bytes;
+    const uint8_t* lines = weights + n * a.row_bytes;
+    const PanelBlock panel{lines, lines + blocks / kSubs * kLayout.lines * kLineBytes};
     const Target target{a.y + n, a.ldy, a.row_begin > n ? a.row_begin - n : 0,
                         a.row_end - n < kPanelRows ? a.row_end - n : kPanelRows};
-    panel_part<Block>(a, {panel, panel + line_bytes}, 0, blocks, target);
+    if (a.rows <= kDirectRows) {
+      direct_part<Block>(a, panel, 0, blocks, target);
+      continue;
+    }
+    group.panels[group.count] = panel;
+    group.targets[group.count++] = target;
+    if (group.count < kPanelsTogether && n + kPanelRows < a.row_end) continue;
+    sweep_group<Format<Block>>(a, group, [&](const SlabRows& x, size_t i, const Target& sums) {
+      PanelBlock p = group.panels[i];
+      p.lines += x.b0 / kSubs * kLayout.lines * kLineBytes;
+      p.odd += x.b0 / kSubs * kLayout.odd_bytes * kPanelRows;
+      slab_part<Block>(x, p, sums);
+    });
+    group.count = 0;
   }
 }
 
@@ -326,11 +439,22 @@ void pack_and_multiply(const MatmulArgs& a, size_t n) {
   const auto* rows = reinterpret_cast<const uint8_t*>(a.weights) + n * a.row_bytes;
   const size_t count = a.row_end - n < kPanelRows ? a.row_end - n : kPanelRows;
   const size_t blocks = a.k / kQuantBlock;
-  for (size_t b0 = 0; b0 < blocks; b0 += kSlabBlocks) {
-    const size_t some = blocks - b0 < kSlabBlocks ? blocks - b0 : kSlabBlocks;
+  const auto pack = [&](size_t b0, size_t some) {
     pack_slab<Block>(rows + b0 / Format<Block>::kSubs * sizeof(Block), a.row_bytes, count,
                      some / Format<Block>::kSubs, packed, odd);
-    panel_part<Block>(a, {packed, odd}, b0, some, {a.y + n, a.ldy, 0, count});
+    return PanelBlock{packed, odd};
+  };
+  const Target target{a.y + n, a.ldy, 0, count};
+  if (a.rows > kDirectRows) {
+    PanelGroup group;
+    group.targets[group.count++] = target;
+    return sweep_group<Format<Block>>(a, group, [&](const SlabRows& x, size_t, const Target& sums) {
+      slab_part<Block>(x, pack(x.b0, x.blocks), sums);
+    });
+  }
+  for (size_t b0 = 0; b0 < blocks; b0 += kSlabBlocks) {
+    const size_t some = blocks - b0 < kSlabBlocks ? blocks - b0 : kSlabBlocks;
+    direct_part<Block>(a, pack(b0, some), b0, some, target);
   }
 }
 

@@ -9,6 +9,7 @@ extern const KernelSet kScalarSet;
 extern const KernelSet kAvx2Set;
 extern const KernelSet kAvx512Set;
 extern const KernelSet kAvx512VnniSet;
+extern const KernelSet kAmxSet;
 #endif
 
 }  // namespace localai::kernels

@@ -1,0 +1,14 @@
+#pragma once
+// Of the sets whose processors have no tiles (tiles_amx.h).
+#include <cstddef>
+#include <cstdint>
+
+namespace localai::kernels {
+namespace {
+
+struct Tiles {
+  static constexpr bool kThere = false;
+};
+
+}  // namespace
+}  // namespace localai::kernels
