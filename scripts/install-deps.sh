@@ -8,7 +8,7 @@ packages=(g++ cmake ninja-build ccache pkg-config python3 python3-venv curl ca-c
   libspdlog-dev libutf8proc-dev libpcre2-dev libsentencepiece-dev libsqlite3-dev libpq-dev)
 if [ "${1:-}" = --tests ]; then
   packages+=(git libgtest-dev libgmock-dev libbenchmark-dev clang-14 clang-tidy-14 clang-format-14
-    libclang-rt-14-dev postgresql)
+    libclang-rt-14-dev postgresql valgrind)
 fi
 
 missing=()

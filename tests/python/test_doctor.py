@@ -46,7 +46,7 @@ def problems(found):
 def test_a_machine_that_is_right(doctor):
     found = doctor("--models-dir", MODELS.resolve())
     assert found["problems"] == []
-    assert found["cpu"]["cores"] >= 1 and found["cpu"]["kernels"] in ("scalar", "avx2", "avx512", "avx512vnni")
+    assert found["cpu"]["cores"] >= 1 and found["cpu"]["kernels"] in ("scalar", "avx2", "avx512", "avx512vnni", "amx")
     assert 0 < found["memory"]["available_bytes"] <= found["memory"]["total_bytes"]
     assert found["memory"]["cache_limit_bytes"] == 8192 << 20
     assert found["memory"]["huge_pages"] in ("always", "madvise", "never", "absent")
