@@ -1,6 +1,6 @@
 """Our quantizer beside llama.cpp's: the same real model, the same types, what each file lost.
 
-    python3 bench/quantizer_quality.py models/NAME.gguf --llama-quantize PATH --text FILE
+    build/venv/bin/python bench/quantizer_quality.py models/NAME.gguf --llama-quantize PATH --text FILE
 
 The model is dequantized to float32 first if it is quantized, and that is what both programs start
 from. For every type: which tensors have other bytes, and both files' perplexity and KL divergence

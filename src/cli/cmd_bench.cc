@@ -1,16 +1,15 @@
 // localai bench --model M: prefill and decode speed of this machine on this model.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <fstream>
 #include <iostream>
 #include <memory>
 #include <string>
 
 #include "base/cpu.h"
 #include "base/json.h"
+#include "base/process_memory.h"
 #include "cli/command.h"
 #include "cli/engine_arguments.h"
 #include "cli/speculation_option.h"
@@ -100,14 +99,6 @@ Json spread(const std::vector<double>& values) {
   return Json{{"median", median(values)},
               {"min", *std::min_element(values.begin(), values.end())},
               {"max", *std::max_element(values.begin(), values.end())}};
-}
-
-// Second field of /proc/self/statm, in pages; 0 where there is none.
-uint64_t resident_bytes() {
-  std::ifstream statm("/proc/self/statm");
-  uint64_t all = 0, resident = 0;
-  statm >> all >> resident;
-  return resident * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
 struct Measured {

@@ -223,9 +223,15 @@ Status verdict(const Arguments& arguments, const std::vector<Outcome>& outcomes,
       return Error{Code::kInternal, "prompt '" + shown(outcome.prompt) +
                                         "': the two tokenizers differ from token " +
                                         std::to_string(*outcome.token_difference)};
-  if (all.max_kl <= arguments.max_kl) return Ok{};
-  return Error{Code::kInternal,
-               fmt::format("max KL {:.3e} is over --max-kl {:.3e}", all.max_kl, arguments.max_kl)};
+  if (!(all.max_kl <= arguments.max_kl))
+    return Error{Code::kInternal, fmt::format("max KL {:.3e} is over --max-kl {:.3e}", all.max_kl,
+                                              arguments.max_kl)};
+  for (const Outcome& outcome : outcomes)
+    if (const auto parted = outcome.parted())
+      return Error{Code::kInternal, "prompt '" + shown(outcome.prompt) +
+                                        "': the greedy answers part at token " +
+                                        std::to_string(*parted)};
+  return Ok{};
 }
 
 Status run(const Arguments& arguments) {

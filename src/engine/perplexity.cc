@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/logits.h"
 #include "engine/sequence_runner.h"
 
 namespace localai::engine {
@@ -21,28 +22,13 @@ struct Score {
   bool same_choice = false;
 };
 
-double log_sum_exp(std::span<const float> logits) {
-  const double top = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (const float logit : logits) sum += std::exp(logit - top);
-  return top + std::log(sum);
-}
-
-size_t first_choice(std::span<const float> logits) {
-  return static_cast<size_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-}
-
 // `reference` may be empty.
 Score score_row(std::span<const float> logits, std::span<const float> reference, int32_t next) {
   const double total = log_sum_exp(logits);
   Score score;
   score.loss = total - static_cast<double>(logits[static_cast<size_t>(next)]);
   if (reference.empty()) return score;
-  const double reference_total = log_sum_exp(reference);
-  for (size_t i = 0; i < logits.size(); ++i) {
-    const double log_p = reference[i] - reference_total;
-    score.kl += std::exp(log_p) * (log_p - (logits[i] - total));
-  }
+  score.kl = kl_divergence(reference, log_sum_exp(reference), logits, total);
   score.same_choice = first_choice(logits) == first_choice(reference);
   return score;
 }

@@ -18,6 +18,12 @@ void ModelCache::Core::poke() {
   wake.notify_one();
 }
 
+bool ModelCache::Core::is_ready(const std::filesystem::path& path) const {
+  const std::lock_guard lock(mutex);
+  const auto found = entries.find(path);
+  return found != entries.end() && found->second->state == Entry::State::kReady;
+}
+
 bool ModelCache::Waiter::gave_up() const {
   if (!guest) return options.stop.stop_requested();
   return std::all_of(guest->waiters.begin(), guest->waiters.end(),
@@ -200,9 +206,7 @@ LoadedModels ModelCache::loaded() const {
 }
 
 bool ModelCache::is_loaded(const std::filesystem::path& path) const {
-  const std::lock_guard lock(core_->mutex);
-  const auto found = core_->entries.find(path);
-  return found != core_->entries.end() && found->second->state == Entry::State::kReady;
+  return core_->is_ready(path);
 }
 
 EventLog& ModelCache::events() { return core_->events; }

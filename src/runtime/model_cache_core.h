@@ -61,6 +61,7 @@ struct ModelCache::Core {
   CacheOptions options;
   EventLog events;
 
+  [[nodiscard]] bool is_ready(const std::filesystem::path& path) const;
   // These are called with the mutex held.
   void touch(Entry& entry);
   void poke();  // the loader looks again
@@ -103,7 +104,6 @@ struct ModelCache::Loader {
   std::vector<EntryPtr> take_out(const std::vector<Eviction>& evict);  // lock held
   void destroy(std::vector<EntryPtr> victims, const std::vector<Eviction>& evict, const char* type);
   [[nodiscard]] bool wanted(const Entry& entry) const;
-  [[nodiscard]] bool is_ready(const std::filesystem::path& path) const;
   void plan_in_host(const ModelSource& source, const ModelSource& host,
                     std::function<void(Result<LoadPlan>)> sink);
   [[nodiscard]] const Entry* without_room(const Entry& entry) const;  // lock held

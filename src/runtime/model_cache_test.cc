@@ -45,6 +45,11 @@ class ModelCacheTest : public ::testing::Test {
     const auto lease = get(name);
     return lease.ok() ? "" : lease.error().message;
   }
+  Result<LoadPlan> plan_for(const std::string& name) {
+    std::promise<Result<LoadPlan>> planned;
+    cache_->plan(source(name), [&](Result<LoadPlan> plan) { planned.set_value(std::move(plan)); });
+    return planned.get_future().get();
+  }
   std::vector<std::string> held() {
     std::vector<std::string> out;
     for (const LoadedEntry& model : cache_->loaded().models) out.push_back(model.id);
@@ -247,9 +252,7 @@ TEST_F(ModelCacheTest, APlanIsWhatThenHappens) {
   make(250);
   for (const char* name : {"a", "b"}) ASSERT_TRUE(get(name).ok());
   size("c", 200);
-  std::promise<Result<LoadPlan>> planned;
-  cache_->plan(source("c"), [&](Result<LoadPlan> plan) { planned.set_value(std::move(plan)); });
-  const Result<LoadPlan> plan = planned.get_future().get();
+  const Result<LoadPlan> plan = plan_for("c");
   ASSERT_TRUE(plan.ok());
   EXPECT_THAT(held(), ElementsAre("a", "b")) << "a plan changes nothing";
   EXPECT_TRUE(plan->fits);
@@ -391,12 +394,7 @@ TEST_F(ModelCacheTest, AHostThatNobodyWaitsForIsGivenUp) {
 TEST_F(ModelCacheTest, APlanForAGuestLoadsItsHost) {
   make(250);
   live_in("host", {"a"});
-  const auto plan = [&](const char* name) {
-    std::promise<Result<LoadPlan>> planned;
-    cache_->plan(source(name), [&](Result<LoadPlan> made) { planned.set_value(std::move(made)); });
-    return planned.get_future().get();
-  };
-  const auto fits = plan("a");
+  const auto fits = plan_for("a");
   ASSERT_TRUE(fits.ok()) << fits.error().message;
   EXPECT_TRUE(fits->fits);
   EXPECT_EQ(fits->bytes, 100u);
@@ -404,7 +402,7 @@ TEST_F(ModelCacheTest, APlanForAGuestLoadsItsHost) {
   size("c", 250);
   auto used = get("c");
   ASSERT_TRUE(used.ok());
-  EXPECT_EQ(plan("a").error().code, Code::kUnavailable) << "it does not wait for room";
+  EXPECT_EQ(plan_for("a").error().code, Code::kUnavailable) << "it does not wait for room";
 }
 
 // Random traces from many threads: the budget holds at every moment, as the fakes themselves count

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "base/heap.h"
 #include "base/log.h"
+#include "base/process_memory.h"
 #include "runtime/model_cache_core.h"
 
 namespace localai::runtime {
@@ -93,16 +93,11 @@ void ModelCache::Loader::plan_job(const ModelSource& source,
   if (failed) return sink(std::move(*failed));
   auto host = guarded_host(source);
   if (!host.ok()) return sink(std::move(host.error()));
-  if (*host && !is_ready((*host)->path)) return plan_in_host(source, **host, std::move(sink));
+  if (*host && !core_->is_ready((*host)->path))
+    return plan_in_host(source, **host, std::move(sink));
   Result<engine::EngineMemory> needed = guarded_predict(source);
   if (!needed.ok()) return sink(std::move(needed.error()));
   sink(plan_of(source, *needed, *host ? (*host)->path : ""));
-}
-
-bool ModelCache::Loader::is_ready(const std::filesystem::path& path) const {
-  const std::lock_guard lock(core_->mutex);
-  const auto found = core_->entries.find(path);
-  return found != core_->entries.end() && found->second->state == Entry::State::kReady;
 }
 
 // The plan is made again once the host is there, which stays as long.

@@ -1,10 +1,8 @@
 #include "runtime/transformers_backend.h"
 
-#include <unistd.h>
-
-#include <fstream>
 #include <utility>
 
+#include "base/process_memory.h"
 #include "net/guard.h"
 #include "runtime/backend_choice.h"
 #include "runtime/transformers_call.h"
@@ -17,14 +15,6 @@ constexpr const char* kProcessName = "transformers-service";
 // Python with torch and transformers, once it answered something: it imports parts as they are
 // needed, so what it has when it starts is less.
 constexpr uint64_t kProcessBytes = uint64_t{768} << 20;
-
-// Second field of /proc/PID/statm; 0 when there is no such process.
-uint64_t resident_bytes(int pid) {
-  std::ifstream statm("/proc/" + std::to_string(pid) + "/statm");
-  uint64_t all = 0, resident = 0;
-  statm >> all >> resident;
-  return resident * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
-}
 
 // Names the model, and where its architecture chose the service, that. A path stands in place of a
 // name only there.
@@ -134,9 +124,7 @@ class Opener final : public ModelOpener {
   }
 
  private:
-  [[nodiscard]] bool is_process(const ModelSource& source) const {
-    return source.path == services_.process_source().path;
-  }
+  static bool is_process(const ModelSource& source) { return source.path == kProcessName; }
 
   std::unique_ptr<ModelOpener> native_;
   TransformersServices& services_;
@@ -155,16 +143,11 @@ bool TransformersServices::may_start(const ServiceModel& model) const {
 
 Result<TransformersService*> TransformersServices::find(const ServiceModel& model,
                                                         const std::function<bool()>& wanted) {
-  if (!may_start(model)) {
-    if (model.base_url.empty())
-      return unavailable(
-          "no Transformers service: set TRANSFORMERS_BASE_URL to one that runs, or let "
-          "scripts/setup-transformers.sh install one that is started when it is needed");
-    return at(model.base_url);
-  }
-  if (!model.base_url.empty()) {
-    LAI_TRY(TransformersService * named, at(model.base_url));
-    if (named->health().ok()) return named;
+  if (!needs_process(model)) {
+    if (!model.base_url.empty()) return at(model.base_url);
+    return unavailable(
+        "no Transformers service: set TRANSFORMERS_BASE_URL to one that runs, or let "
+        "scripts/setup-transformers.sh install one that is started when it is needed");
   }
   LAI_TRY(ServiceProcess * own, running_process(wanted));
   return at(own->url());

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 
+#include "engine/logits.h"
 #include "runtime/transformers_stream.h"
 
 namespace localai::runtime {
@@ -14,27 +15,11 @@ using std::chrono::seconds;
 
 constexpr size_t kGreedyBytesMax = size_t{4} << 20;
 
-// log(sum(exp(row))).
-double log_sum(std::span<const float> row) {
-  const double top = *std::max_element(row.begin(), row.end());
-  double sum = 0;
-  for (const float logit : row) sum += std::exp(logit - top);
-  return top + std::log(sum);
-}
-
-double divergence(std::span<const float> p, std::span<const float> q) {
-  const double p_sum = log_sum(p), q_sum = log_sum(q);
-  double kl = 0;
-  for (size_t i = 0; i < p.size(); ++i) {
-    const double log_p = p[i] - p_sum;
-    const double weight = std::exp(log_p);
-    if (weight > 0) kl += weight * (log_p - (q[i] - q_sum));
-  }
+// Never below zero by rounding; infinite when it is no number.
+double divergence(std::span<const float> reference, std::span<const float> other) {
+  const double kl = engine::kl_divergence(reference, engine::log_sum_exp(reference), other,
+                                          engine::log_sum_exp(other));
   return std::isfinite(kl) ? std::max(kl, 0.0) : std::numeric_limits<double>::infinity();
-}
-
-ptrdiff_t first_choice(std::span<const float> row) {
-  return std::max_element(row.begin(), row.end()) - row.begin();
 }
 
 Result<std::vector<int32_t>> token_ids(const Json& answer, const char* key) {
@@ -61,7 +46,7 @@ void LogitDistance::add(std::span<const float> reference, std::span<const float>
     ++positions;
     sum_kl += kl;
     max_kl = std::max(max_kl, kl);
-    same_first += first_choice(p) == first_choice(q) ? 1 : 0;
+    same_first += engine::first_choice(p) == engine::first_choice(q) ? 1 : 0;
   }
 }
 

@@ -1,7 +1,5 @@
 #pragma once
 // Of the sets whose processors have no tiles (tiles_amx.h).
-#include <cstddef>
-#include <cstdint>
 
 namespace localai::kernels {
 namespace {
