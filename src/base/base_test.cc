@@ -85,6 +85,17 @@ TEST(File, MapsReadsAndNamesWhatIsWrong) {
   ASSERT_TRUE(mapping.ok());
   EXPECT_EQ(mapping->bytes().size(), 5u);
   EXPECT_EQ(static_cast<char>(mapping->bytes()[4]), 'o');
+  const auto part = mapping->bytes().subspan(1, 3);
+  std::array<std::byte, 3> copy = {};
+  EXPECT_TRUE(mapping->holds(part));
+  EXPECT_FALSE(mapping->holds(copy));
+  ASSERT_TRUE(mapping->read(part, copy.data()).ok());
+  EXPECT_TRUE(std::equal(part.begin(), part.end(), copy.begin()));
+  std::filesystem::resize_file(path, 2);
+  EXPECT_EQ(mapping->read(part, copy.data()).error().message,
+            "the file ends at byte 2; it was longer when it was opened");
+  std::filesystem::resize_file(path, 5);
+  ASSERT_TRUE(write_file_atomically(path, std::as_bytes(std::span(text))).ok());
   EXPECT_EQ(*read_file(path, 5), "hello");
   EXPECT_EQ(read_file(path, 4).error().message, path.string() + ": 5 bytes, over the limit of 4");
   std::filesystem::remove(path);

@@ -8,8 +8,11 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <functional>
 #include <utility>
 #include <vector>
+
+#include "base/check.h"
 
 namespace localai {
 namespace {
@@ -23,6 +26,7 @@ struct Descriptor {
   ~Descriptor() {
     if (fd >= 0) ::close(fd);
   }
+  int release() { return std::exchange(fd, -1); }
 };
 
 Error system_error(const std::filesystem::path& path, const char* what) {
@@ -49,26 +53,52 @@ Result<uint64_t> regular_file_size(int fd, const std::filesystem::path& path) {
 }  // namespace
 
 Result<Mapping> Mapping::open(const std::filesystem::path& path) {
-  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (file.fd < 0) return system_error(path, "open");
   LAI_TRY(const uint64_t size, regular_file_size(file.fd, path));
   if (size == 0) return invalid(path.string() + ": the file is empty");
   void* data = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file.fd, 0);
   if (data == MAP_FAILED) return system_error(path, "mmap");
-  return Mapping(static_cast<const std::byte*>(data), size);
+  return Mapping(static_cast<const std::byte*>(data), size, file.release());
 }
 
 Mapping::Mapping(Mapping&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      fd_(std::exchange(other.fd_, -1)) {}
 
 Mapping& Mapping::operator=(Mapping&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
+  std::swap(fd_, other.fd_);
   return *this;
 }
 
 Mapping::~Mapping() {
   if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+  if (fd_ >= 0) ::close(fd_);
+}
+
+bool Mapping::holds(std::span<const std::byte> part) const {
+  const std::less_equal<> before;
+  return data_ != nullptr && before(data_, part.data()) &&
+         before(part.data() + part.size(), data_ + size_);
+}
+
+Status Mapping::read(std::span<const std::byte> part, std::byte* out) const {
+  LAI_CHECK(holds(part));
+  const auto offset = static_cast<uint64_t>(part.data() - data_);
+  for (size_t done = 0; done < part.size();) {
+    const ssize_t got =
+        ::pread(fd_, out + done, part.size() - done, static_cast<off_t>(offset + done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return Error{Code::kInternal, std::string("read: ") + std::strerror(errno)};
+    if (got == 0)
+      return corrupt("the file ends at byte " + std::to_string(offset + done) +
+                     "; it was longer when it was opened");
+    done += static_cast<size_t>(got);
+  }
+  return Ok{};
 }
 
 uint64_t Mapping::resident_bytes() const {

@@ -25,6 +25,10 @@ class Mapping {
   ~Mapping();
 
   [[nodiscard]] std::span<const std::byte> bytes() const { return {data_, size_}; }
+  [[nodiscard]] bool holds(std::span<const std::byte> part) const;
+  // Copies `part`, of this mapping, without touching its pages: a fault would map up to 2 MiB
+  // around them. Errors: kCorrupt (the file has become shorter), kInternal.
+  Status read(std::span<const std::byte> part, std::byte* out) const;
   // Bytes of this mapping that are in memory now (mincore). For the ledger and for tests.
   [[nodiscard]] uint64_t resident_bytes() const;
   // Gives the memory of the pages that lie wholly inside `part`, a part of some mapping, back to
@@ -32,9 +36,10 @@ class Mapping {
   static void release_pages(std::span<const std::byte> part);
 
  private:
-  Mapping(const std::byte* data, size_t size) : data_(data), size_(size) {}
+  Mapping(const std::byte* data, size_t size, int fd) : data_(data), size_(size), fd_(fd) {}
   const std::byte* data_ = nullptr;
   size_t size_ = 0;
+  int fd_ = -1;
 };
 
 // The whole file as text. Errors: kNotFound; kInvalidArgument when it is longer than `bytes_max`.

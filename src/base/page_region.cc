@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <string>
@@ -13,16 +14,12 @@ namespace {
 
 uint64_t page_bytes() { return static_cast<uint64_t>(::sysconf(_SC_PAGESIZE)); }
 
-// Makes every page present. MADV_POPULATE_WRITE (Linux 5.14) reports a lack of memory; an older
-// kernel answers EINVAL, and there the pages are written one by one.
-bool populate(std::byte* data, uint64_t bytes) {
+// MADV_POPULATE_WRITE (Linux 5.14) keeps what others write meanwhile, and reports a lack of memory;
+// an older kernel answers EINVAL, and there the pages come later.
+bool make_present(std::byte* data, uint64_t bytes) {
   constexpr int kPopulateWrite = 23;  // MADV_POPULATE_WRITE, which older headers lack
   while (::madvise(data, bytes, kPopulateWrite) != 0) {
-    if (errno == EINTR || errno == EAGAIN) continue;
-    if (errno != EINVAL) return false;
-    for (uint64_t at = 0; at < bytes; at += page_bytes())
-      *const_cast<volatile std::byte*>(data + at) = std::byte{0};
-    return true;
+    if (errno != EINTR && errno != EAGAIN) return false;
   }
   return true;
 }
@@ -48,18 +45,23 @@ Result<PageRegion> PageRegion::reserve(uint64_t bytes, const char* what) {
   return PageRegion(static_cast<std::byte*>(data), size);
 }
 
-Result<PageRegion> PageRegion::allocate(uint64_t bytes, const char* what) {
-  LAI_TRY(PageRegion region, reserve(bytes, what));
-  if (!populate(region.data(), region.bytes())) return no_memory(what, region.bytes(), errno);
-  return region;
+bool PageRegion::populate(uint64_t bytes) {
+  if (populated_ == bytes_) return false;
+  bytes = std::min(bytes, bytes_ - populated_);
+  const bool present = make_present(data_ + populated_, bytes);
+  populated_ = present ? populated_ + bytes : bytes_;
+  return true;
 }
 
 PageRegion::PageRegion(PageRegion&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+    : data_(std::exchange(other.data_, nullptr)),
+      bytes_(std::exchange(other.bytes_, 0)),
+      populated_(std::exchange(other.populated_, 0)) {}
 
 PageRegion& PageRegion::operator=(PageRegion&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(bytes_, other.bytes_);
+  std::swap(populated_, other.populated_);
   return *this;
 }
 

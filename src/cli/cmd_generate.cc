@@ -78,6 +78,7 @@ Status run(const Arguments& arguments) {
 
 void add_generate(CLI::App& app, Program& program) {
   auto arguments = std::make_shared<Arguments>();
+  arguments->pack_later = true;  // the first token does not wait for it
   CLI::App* command = app.add_subcommand("generate", "Complete a text (no chat template)");
   add_engine_options(*command, *arguments);
   engine::SamplingParams& sampling = arguments->sampling;

@@ -35,6 +35,7 @@ Result<models::ModelOptions> model_options(const EngineArguments& arguments) {
       arguments.precision == "exact" ? models::Precision::kExact : models::Precision::kFast;
   options.threads = arguments.threads;
   options.pack = arguments.pack;
+  options.pack_later = arguments.pack_later;
   LAI_TRY(options.quantize, parse_quantize(arguments.quantize));
   return options;
 }

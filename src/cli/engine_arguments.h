@@ -22,7 +22,7 @@ struct EngineArguments {
   std::string model;
   std::string precision = "fast", device = "cpu", quantize;
   uint32_t threads = 0;  // 0: as many as this process may use
-  bool pack = true;
+  bool pack = true, pack_later = false;
 };
 
 // --model, --threads (1..256), --precision, --device, --quantize, --no-repack.

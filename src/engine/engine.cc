@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <future>
 #include <string>
 #include <thread>
 #include <utility>
@@ -30,6 +31,7 @@ constexpr uint32_t kStopStringsMax = 64;
 constexpr size_t kStopBytesMax = 1024;
 constexpr uint32_t kTopLogprobsMax = 128;
 constexpr uint32_t kDraftTokensMax = 64;
+constexpr uint64_t kPopulateBytes = 8 << 20;  // between two steps
 
 Status check_range(const char* name, uint64_t value, uint64_t low, uint64_t high) {
   if (value >= low && value <= high) return Ok{};
@@ -155,23 +157,50 @@ class RequestTicket final : public Ticket {
   std::shared_ptr<std::atomic<bool>> cancelled_;
 };
 
+// What an engine holds beside its model.
+struct Regions {
+  EngineOptions options;
+  StatePlan plan;
+  StatePool pool;
+  PageRegion logits;
+};
+
+Result<Regions> allocate(const models::Model& model, EngineOptions options) {
+  LAI_TRY(const StatePlan plan, plan_state(model, options));
+  LAI_TRY(const uint64_t logits, logits_bytes(model, options));
+  LAI_TRY(StatePool pool, StatePool::create(plan));
+  LAI_TRY(PageRegion rows, PageRegion::reserve(logits, "logits"));
+  return Regions{std::move(options), plan, std::move(pool), std::move(rows)};
+}
+
+EngineOptions with_kv_dtype(EngineOptions options, const LoadedModel& loaded) {
+  if (!options.kv_dtype)
+    options.kv_dtype = loaded.precision == models::Precision::kExact ? DType::kF32 : DType::kF16;
+  return options;
+}
+
 class NativeEngine final : public Engine {
  public:
-  NativeEngine(LoadedModel model, const EngineOptions& options, const StatePlan& plan,
-               StatePool pool, PageRegion logits, std::unique_ptr<PrefixStore> store)
+  NativeEngine(LoadedModel model, Regions regions, std::unique_ptr<PrefixStore> store)
       : loaded_(std::move(model)),
-        context_length_(context_of(*loaded_.model, options)),
-        pool_blocks_(plan.blocks),
-        pool_(std::move(pool)),
-        logits_(std::move(logits)),
+        context_length_(context_of(*loaded_.model, regions.options)),
+        pool_blocks_(regions.plan.blocks),
+        pool_(std::move(regions.pool)),
+        logits_(std::move(regions.logits)),
         store_(std::move(store)),
-        threads_(options.threads == 0 ? usable_cpu_count() : options.threads),
-        inbox_(options.queue_max),
+        threads_(regions.options.threads == 0 ? usable_cpu_count() : regions.options.threads),
+        inbox_(regions.options.queue_max),
         scheduler_(*loaded_.model, *loaded_.tokenizer,
-                   {.parallel = plan.running,
-                    .prefill_chunk = options.prefill_chunk,
-                    .speculation = options.speculation,
-                    .drafts = draft_rows(options)},
+                   {.parallel = regions.plan.running,
+                    .prefill_chunk = regions.options.prefill_chunk,
+                    .speculation = regions.options.speculation,
+                    .drafts = draft_rows(regions.options),
+                    .aside =
+                        [this] {
+                          return pool_.populate(kPopulateBytes) ||
+                                 logits_.populate(kPopulateBytes) ||
+                                 loaded_.model->pack_more(threads_);
+                        }},
                    pool_, store_.get(),
                    {reinterpret_cast<float*>(logits_.data()), logits_.bytes() / sizeof(float)},
                    threads_, inbox_),
@@ -230,6 +259,12 @@ class NativeEngine final : public Engine {
   std::thread thread_;  // last: it uses all the others
 };
 
+Result<std::unique_ptr<Engine>> assemble(LoadedModel model, Regions regions) {
+  LAI_TRY(auto store, open_store(model, regions.options));
+  return std::unique_ptr<Engine>(
+      std::make_unique<NativeEngine>(std::move(model), std::move(regions), std::move(store)));
+}
+
 Status NativeEngine::check_prompt(const Request& request) const {
   if (request.prompt.empty()) return invalid("the prompt is empty");
   for (const TokenId id : request.prompt)
@@ -277,16 +312,27 @@ std::string_view finish_reason_name(FinishReason reason) {
 
 Result<std::unique_ptr<Engine>> Engine::create(LoadedModel model, const EngineOptions& options) {
   LAI_CHECK(model.model != nullptr && model.tokenizer != nullptr);
-  EngineOptions chosen = options;
-  if (!chosen.kv_dtype)
-    chosen.kv_dtype = model.precision == models::Precision::kExact ? DType::kF32 : DType::kF16;
-  LAI_TRY(const StatePlan plan, plan_state(*model.model, chosen));
-  LAI_TRY(const uint64_t logits, logits_bytes(*model.model, chosen));
-  LAI_TRY(StatePool pool, StatePool::create(plan));
-  LAI_TRY(PageRegion rows, PageRegion::allocate(logits, "logits"));
-  LAI_TRY(auto store, open_store(model, chosen));
-  return std::unique_ptr<Engine>(std::make_unique<NativeEngine>(
-      std::move(model), chosen, plan, std::move(pool), std::move(rows), std::move(store)));
+  LAI_TRY(Regions regions, allocate(*model.model, with_kv_dtype(options, model)));
+  return assemble(std::move(model), std::move(regions));
+}
+
+// The tokenizer takes as long as all the rest, once weights are packed later.
+Result<std::unique_ptr<Engine>> Engine::load(std::shared_ptr<const formats::Checkpoint> checkpoint,
+                                             const models::ModelOptions& model_options,
+                                             const EngineOptions& options) {
+  LoadedModel loaded;
+  loaded.precision = model_options.precision;
+  loaded.checkpoint = std::move(checkpoint);
+  auto weights = std::async(std::launch::async, [&]() -> Result<Regions> {
+    LAI_TRY(loaded.model, models::Model::load(loaded.checkpoint, model_options));
+    return allocate(*loaded.model, with_kv_dtype(options, loaded));
+  });
+  Result<TextModel> text = load_text_model(*loaded.checkpoint);
+  LAI_TRY(Regions regions, weights.get());  // its error first: as in load_model()
+  LAI_TRY_STATUS(text.ok() ? Status(Ok{}) : std::move(text.error()),
+                 loaded.checkpoint->path().string());
+  loaded.set_text(std::move(*text));
+  return assemble(std::move(loaded), std::move(regions));
 }
 
 EngineMemory Engine::predicted_memory(const models::Model& model, const EngineOptions& options) {

@@ -132,6 +132,13 @@ struct EngineMemory {
   }
 };
 
+// Only the tokenizer and template (a vocabulary-only GGUF is enough).
+struct TextModel {
+  std::shared_ptr<const text::Tokenizer> tokenizer;
+  std::string chat_template, bos_text, eos_text;
+};
+Result<TextModel> load_text_model(const formats::Checkpoint& checkpoint);
+
 // A model file opened: everything that is known before weights are touched.
 struct LoadedModel {
   std::shared_ptr<const formats::Checkpoint> checkpoint;
@@ -140,16 +147,11 @@ struct LoadedModel {
   models::Precision precision = models::Precision::kFast;  // that the model was loaded with
   std::string chat_template;                               // source; "" when the model has none
   std::string bos_text, eos_text;                          // for the template
+
+  void set_text(TextModel text);
 };
 Result<LoadedModel> load_model(const std::filesystem::path& path,
                                const models::ModelOptions& options);
-// Only the tokenizer and template (a vocabulary-only GGUF is enough).
-struct TextModel {
-  std::shared_ptr<const text::Tokenizer> tokenizer;
-  std::string chat_template, bos_text, eos_text;
-};
-Result<TextModel> load_text_model(const formats::Checkpoint& checkpoint);
-
 // What the engine is doing; a consistent enough picture for metrics and tests.
 struct EngineStats {
   uint32_t waiting = 0, running = 0;
@@ -170,6 +172,10 @@ class Engine {
   // Allocates the KV pool and starts the engine's thread. Errors: kInvalidArgument (an option out
   // of range, named), kExhausted (no memory).
   static Result<std::unique_ptr<Engine>> create(LoadedModel model, const EngineOptions& options);
+  // load_model() and create(), side by side where they can be: the way to a soon first token.
+  static Result<std::unique_ptr<Engine>> load(std::shared_ptr<const formats::Checkpoint> checkpoint,
+                                              const models::ModelOptions& model_options,
+                                              const EngineOptions& options);
   virtual ~Engine() = default;  // cancels what runs, then joins
 
   // Thread-safe; returns at once. Errors: kContextLength (prompt not shorter than the context:

@@ -19,9 +19,14 @@ Status Inbox::push(std::unique_ptr<Sequence> sequence) {
   return Ok{};
 }
 
-bool Inbox::take(std::deque<std::unique_ptr<Sequence>>& out, bool wait) {
+bool Inbox::take(std::deque<std::unique_ptr<Sequence>>& out,
+                 std::optional<std::chrono::milliseconds> wait) {
   std::unique_lock lock(mutex_);
-  if (wait) arrived_.wait(lock, [this] { return closed_ || !new_.empty(); });
+  const auto arrived = [this] { return closed_ || !new_.empty(); };
+  if (wait)
+    arrived_.wait_for(lock, *wait, arrived);
+  else
+    arrived_.wait(lock, arrived);
   for (; !new_.empty(); new_.pop_front()) out.push_back(std::move(new_.front()));
   return !closed_;
 }

@@ -1,10 +1,12 @@
 #pragma once
 // The way into the engine's thread: requests that wait, bounded. Thread-safe.
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 
 #include "base/result.h"
 #include "engine/sequence.h"
@@ -17,8 +19,10 @@ class Inbox {
 
   // Errors: kExhausted (waiting_max requests wait already), kUnavailable (closed).
   Status push(std::unique_ptr<Sequence> sequence);
-  // Appends all that came. Sleeps for the first one when `wait`; returns false once closed.
-  bool take(std::deque<std::unique_ptr<Sequence>>& out, bool wait);
+  // Appends all that came, and sleeps for the first one, `wait` long or, without it, until there is
+  // one. Returns false once closed.
+  bool take(std::deque<std::unique_ptr<Sequence>>& out,
+            std::optional<std::chrono::milliseconds> wait);
   // `count` of those taken wait no longer.
   void left_queue(uint32_t count);
   void close();

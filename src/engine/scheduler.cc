@@ -44,8 +44,13 @@ Scheduler::Scheduler(const models::Model& model, const text::Tokenizer& tokenize
 void Scheduler::run() {
   while (true) {
     try {
-      if (!inbox_.take(waiting_, running_.empty() && waiting_.empty())) break;
+      if (!inbox_.take(waiting_, patience())) break;
+      const bool was_idle = idle();
       step();
+      if (was_idle || !idle())
+        work_aside();
+      else
+        wait_ = std::chrono::milliseconds{20};
     } catch (const std::exception& error) {  // std::bad_alloc, and what libraries throw
       fail_all(error.what());
     }
@@ -55,6 +60,23 @@ void Scheduler::run() {
   for (const auto& sequence : waiting_) flush_and_finish(*sequence, FinishReason::kCancelled);
   remove_ended();
   update_stats();
+}
+
+// How long to wait for a request. What is done aside leaves room for the first one, for which the
+// model was loaded, most likely, and for those who carry an answer's end away.
+std::optional<std::chrono::milliseconds> Scheduler::patience() {
+  constexpr std::chrono::milliseconds kNone{0};
+  if (!idle()) return kNone;
+  if (!aside_left_) return std::nullopt;
+  return std::exchange(wait_, kNone);
+}
+
+// Not while somebody waits for the first token.
+void Scheduler::work_aside() {
+  const bool first = std::any_of(running_.begin(), running_.end(), [](const auto& sequence) {
+    return sequence->computed < sequence->timings.prompt_tokens;
+  });
+  if (aside_left_ && waiting_.empty() && !first) aside_left_ = limits_.aside();
 }
 
 void Scheduler::step() {

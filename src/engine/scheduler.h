@@ -13,9 +13,12 @@
 // as good as computed on its own (the same bits). A row of a wrong token is as if it had never
 // been: its K and V are written over, recurrent state is put back and the right tokens run again.
 #include <atomic>
+#include <chrono>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "base/thread_pool.h"
@@ -35,6 +38,8 @@ class Scheduler {
     uint32_t prefill_chunk = 0;
     Speculation speculation = Speculation::kOff;
     uint32_t drafts = 0;  // drafted tokens in one step
+    // A piece of work for between two steps, on this thread; false when there was none left.
+    std::function<bool()> aside = [] { return false; };
   };
   // All arguments outlive the scheduler. `store` may be null. `logits` holds [parallel + drafts,
   // vocab_size].
@@ -54,6 +59,9 @@ class Scheduler {
   using Queue = std::deque<std::unique_ptr<Sequence>>;
 
   void step();
+  std::optional<std::chrono::milliseconds> patience();
+  [[nodiscard]] bool idle() const { return running_.empty() && waiting_.empty(); }
+  void work_aside();
   void drop_cancelled();
   void admit();
   bool take_prompt_blocks(Sequence& sequence);
@@ -90,8 +98,10 @@ class Scheduler {
   const models::Model& model_;
   const text::Tokenizer& tokenizer_;
   const Limits limits_;
-  const size_t row_stride_;  // of logits_
-  const size_t vocabulary_;  // ids that may be sampled
+  bool aside_left_ = true;
+  std::chrono::milliseconds wait_{250};  // before work aside
+  const size_t row_stride_;              // of logits_
+  const size_t vocabulary_;              // ids that may be sampled
   StatePool& pool_;
   PrefixStore* store_;
   std::span<float> logits_;

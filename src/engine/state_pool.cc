@@ -8,9 +8,9 @@
 namespace localai::engine {
 
 Result<StatePool> StatePool::create(const StatePlan& plan) {
-  LAI_TRY(PageRegion kv, PageRegion::allocate(plan.blocks * plan.block_bytes, "KV cache"));
+  LAI_TRY(PageRegion kv, PageRegion::reserve(plan.blocks * plan.block_bytes, "KV cache"));
   LAI_TRY(PageRegion recurrent,
-          PageRegion::allocate(plan.states * plan.recurrent_bytes, "recurrent state"));
+          PageRegion::reserve(plan.states * plan.recurrent_bytes, "recurrent state"));
   return StatePool(plan, std::move(kv), std::move(recurrent));
 }
 

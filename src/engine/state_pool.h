@@ -44,6 +44,8 @@ class StatePool {
     return {kv_.data() + index * plan_.block_bytes, plan_.block_bytes};
   }
   [[nodiscard]] uint64_t bytes() const { return kv_.bytes() + recurrent_.bytes(); }
+  // As PageRegion::populate().
+  bool populate(uint64_t bytes) { return kv_.populate(bytes) || recurrent_.populate(bytes); }
 
   [[nodiscard]] bool recurrent() const { return plan_.recurrent_bytes != 0; }
   // Places of recurrent states; none in a pool without.

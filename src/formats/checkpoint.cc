@@ -1,7 +1,10 @@
 #include "formats/checkpoint.h"
 
+#include <algorithm>
 #include <cstring>
 #include <system_error>
+
+#include "tensor/blocks.h"
 
 namespace localai::formats {
 namespace {
@@ -89,6 +92,25 @@ const std::vector<NamedTensor>& Checkpoint::tensors() const {
 const TensorView* Checkpoint::find(std::string_view tensor_name) const {
   const auto found = index_.find(std::string(tensor_name));
   return found == index_.end() ? nullptr : &tensors()[found->second].view;
+}
+
+Result<std::vector<float>> Checkpoint::read_floats(const TensorView& tensor) const {
+  if (tensor.dtype != DType::kF32 && tensor.dtype != DType::kF16 && tensor.dtype != DType::kBF16)
+    return unsupported("type " + std::string(dtype_name(tensor.dtype)) +
+                       "; F32, F16 or BF16 is needed");
+  std::vector<float> values(tensor.shape.elements());
+  const std::span<const std::byte> mapped = {tensor.data,
+                                             dtype_bytes(tensor.dtype, values.size()).value()};
+  std::vector<std::byte> bytes(mapped.size());
+  const auto mappings = gguf() != nullptr ? gguf()->mappings() : safetensors()->mappings();
+  const auto holder = std::find_if(mappings.begin(), mappings.end(),
+                                   [&](const Mapping& m) { return m.holds(mapped); });
+  if (holder != mappings.end())
+    LAI_TRY_STATUS(holder->read(mapped, bytes.data()));
+  else
+    std::copy(mapped.begin(), mapped.end(), bytes.begin());  // a file that is in memory
+  dequantize(tensor.dtype, bytes.data(), values.data(), values.size());
+  return values;
 }
 
 void Checkpoint::release_pages(std::span<const std::byte> bytes) { Mapping::release_pages(bytes); }

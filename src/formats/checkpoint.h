@@ -36,6 +36,9 @@ class Checkpoint {
   [[nodiscard]] const std::vector<NamedTensor>& tensors() const;
   [[nodiscard]] const TensorView* find(std::string_view tensor_name) const;
   [[nodiscard]] uint64_t mapped_bytes() const;
+  // The values of a small tensor, without a page of the mapping in memory for them. Errors:
+  // kUnsupported (not F32, F16 or BF16), kCorrupt (the file has become shorter), kInternal.
+  [[nodiscard]] Result<std::vector<float>> read_floats(const TensorView& tensor) const;
   // Gives the memory of `bytes`, a part of a tensor, back to the system; reading them again reads
   // the file again.
   static void release_pages(std::span<const std::byte> bytes);

@@ -101,6 +101,7 @@ class GgufFile {
   [[nodiscard]] const std::string& name() const { return name_; }  // path, for messages
   [[nodiscard]] uint32_t version() const { return version_; }
   [[nodiscard]] uint64_t mapped_bytes() const;  // of all shards
+  [[nodiscard]] std::span<const Mapping> mappings() const { return mappings_; }
 
  private:
   friend class GgufReader;

@@ -38,6 +38,7 @@ class SafetensorsModel {
   [[nodiscard]] const std::vector<NamedTensor>& tensors() const { return tensors_; }
   [[nodiscard]] const std::map<std::string, std::string>& metadata() const { return metadata_; }
   [[nodiscard]] uint64_t mapped_bytes() const;
+  [[nodiscard]] std::span<const Mapping> mappings() const { return mappings_; }
 
  private:
   Status add_file(const std::filesystem::path& path);

@@ -9,7 +9,6 @@
 #include "base/log.h"
 #include "models/f8_scales.h"
 #include "models/tensor_names.h"
-#include "tensor/blocks.h"
 
 namespace localai::models {
 namespace {
@@ -213,11 +212,9 @@ class Binder {
                view.shape != make_shape({expected.elements()})) {
       LAI_TRY_STATUS(check_shape(name, view, expected));
     }
-    if (view.dtype != DType::kF32 && view.dtype != DType::kF16 && view.dtype != DType::kBF16)
-      return fail(Code::kUnsupported, name,
-                  "type " + std::string(dtype_name(view.dtype)) + "; F32, F16 or BF16 is needed");
-    out.resize(view.shape.elements());
-    dequantize(view.dtype, view.data, out.data(), out.size());
+    Result<Vector> values = checkpoint_.read_floats(view);
+    if (!values.ok()) return fail(values.error().code, name, values.error().message);
+    out = std::move(*values);
     if (row.norm && spec_.norm_minus_one && !gguf_)
       for (float& w : out) w += 1.f;
     weights_.parameters += out.size();

@@ -3,19 +3,20 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/log.h"
 #include "models/decoder_rows.h"
 
 namespace localai::models {
-Decoder::Decoder(std::shared_ptr<const formats::Checkpoint> checkpoint, const ArchSpec& spec,
-                 Hyperparameters hyper, Weights weights, const kernels::KernelSet& kernels,
-                 ModelInfo info)
-    : checkpoint_(std::move(checkpoint)),
-      activation_(spec.activation),
-      interleaved_rope_(spec.gguf_interleaved_rope && checkpoint_->gguf() != nullptr),
-      hyper_(std::move(hyper)),
-      weights_(std::move(weights)),
-      kernels_(kernels),
-      info_(std::move(info)),
+Decoder::Decoder(OpenedModel opened, bool pack_later)
+    : checkpoint_(std::move(opened.checkpoint)),
+      activation_(opened.spec->activation),
+      interleaved_rope_(opened.spec->gguf_interleaved_rope && checkpoint_->gguf() != nullptr),
+      hyper_(std::move(opened.hyper)),
+      weights_(std::move(opened.weights)),
+      kernels_(*opened.kernels),
+      info_(std::move(opened.info)),
+      spec_(*opened.spec),
+      pack_later_(pack_later),
       state_{.kv_heads = hyper_.kv_heads, .head_dim = hyper_.head_dim} {
   uint64_t mamba_layers = 0;
   for (const LayerKind kind : hyper_.kinds)
@@ -28,6 +29,21 @@ Decoder::Decoder(std::shared_ptr<const formats::Checkpoint> checkpoint, const Ar
     long_frequencies_ = rope_frequencies(hyper_.rope, weights_.long_rope_divisors);
   if (hyper_.sliding_rope != hyper_.rope)
     sliding_frequencies_ = rope_frequencies(hyper_.sliding_rope, {});
+}
+
+// Without memory for panels the weights stay as they are.
+bool Decoder::pack_more(ThreadPool& pool) {
+  if (!pack_later_) return false;
+  if (!packer_) {
+    auto made = WeightPacker::create(spec_, hyper_, kernels_, false, weights_);
+    if (made.ok())
+      packer_ = std::move(*made);
+    else
+      log::warn("{}: {}", checkpoint_->path().string(), made.error().message);
+  }
+  pack_later_ = packer_ && packer_->next(pool);
+  if (!pack_later_) packer_.reset();
+  return pack_later_;
 }
 
 std::unique_ptr<Workspace> Decoder::make_workspace() const {

@@ -1,9 +1,12 @@
 #pragma once
 // The one parametric decoder behind every architecture of the table (arch.h).
 #include <memory>
+#include <optional>
 
 #include "models/arch.h"
 #include "models/model.h"
+#include "models/opened_model.h"
+#include "models/pack_weights.h"
 #include "models/workspace.h"
 
 namespace localai::models {
@@ -11,9 +14,7 @@ namespace localai::models {
 class Decoder : public Model {
  public:
   // Everything has been checked against each other (bind.h).
-  Decoder(std::shared_ptr<const formats::Checkpoint> checkpoint, const ArchSpec& spec,
-          Hyperparameters hyper, Weights weights, const kernels::KernelSet& kernels,
-          ModelInfo info);
+  Decoder(OpenedModel opened, bool pack_later);
 
   [[nodiscard]] const ModelInfo& info() const override { return info_; }
   [[nodiscard]] const StateGeometry& state() const override { return state_; }
@@ -21,6 +22,7 @@ class Decoder : public Model {
   [[nodiscard]] uint64_t workspace_bytes(size_t rows, size_t blocks, size_t threads) const override;
   void forward(const Step& step, Workspace& workspace, ThreadPool& pool,
                float* logits) const override;
+  bool pack_more(ThreadPool& pool) override;
 
  private:
   // Attention tasks are cut finer, by query head, while there are fewer than this a thread.
@@ -96,9 +98,12 @@ class Decoder : public Model {
   const Activation activation_;
   const bool interleaved_rope_;
   const Hyperparameters hyper_;
-  const Weights weights_;
+  Weights weights_;  // changed by pack_more() alone
   const kernels::KernelSet& kernels_;
   const ModelInfo info_;
+  const ArchSpec& spec_;
+  bool pack_later_;  // there may be matrices left to pack
+  std::optional<WeightPacker> packer_;
   StateGeometry state_;
   std::vector<uint32_t> state_index_;  // [layers] among the layers of its kind of state
   // sliding: empty when the same; long: LongRoPE's, empty when the model has none.

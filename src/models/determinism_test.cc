@@ -130,14 +130,26 @@ TEST_P(DeterminismTest, PackingChangesNoBits) {
     options.pack = true;
     options.threads = 3;
     const auto packed = Model::load(checkpoint, options);
+    options.pack_later = true;
+    const auto later = Model::load(checkpoint, options);
     options.predict_only = true;
     const auto predicted = Model::load(checkpoint, options);
-    ASSERT_TRUE(mapped.ok() && packed.ok() && predicted.ok());
+    ASSERT_TRUE(mapped.ok() && packed.ok() && later.ok() && predicted.ok());
+    ThreadPool pool(2);
+    const std::vector<float> expected = run_alone(**mapped, tokens, DType::kF16);
+    size_t matrices = 0;
+    do {
+      EXPECT_TRUE(run_alone(**later, tokens, DType::kF16) == expected)
+          << set->name << " after " << matrices << " matrices";
+    } while ((*later)->pack_more(pool) && ++matrices > 0);
+    EXPECT_TRUE(run_alone(**later, tokens, DType::kF16) == expected);
+    EXPECT_EQ((*later)->info().weights_private_bytes, (*packed)->info().weights_private_bytes);
     EXPECT_TRUE(run_alone(**packed, tokens, DType::kF16) ==
                 run_alone(**mapped, tokens, DType::kF16))
         << set->name;
     const ModelInfo &before = (*mapped)->info(), &after = (*packed)->info();
     const bool packs = set->matmul_packed[static_cast<size_t>(DType::kQ4_K)] != nullptr;
+    EXPECT_EQ(matrices > 1, packs) << set->name;
     EXPECT_EQ(after.weights_mapped_bytes < before.weights_mapped_bytes, packs);
     EXPECT_EQ(after.weights_mapped_bytes, (*predicted)->info().weights_mapped_bytes);
     EXPECT_EQ(after.weights_private_bytes, (*predicted)->info().weights_private_bytes);

@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include "tensor/blocks.h"
-
 namespace localai::models {
 namespace {
 
@@ -60,11 +58,7 @@ Result<MatrixScales> lay_out(const formats::Checkpoint& checkpoint, const Tensor
 Result<MatrixScales> read(const formats::Checkpoint& checkpoint, const TensorView& weights,
                           const TensorView& view) {
   LAI_TRY(MatrixScales out, lay_out(checkpoint, weights, view));
-  if (view.dtype != DType::kF32 && view.dtype != DType::kF16 && view.dtype != DType::kBF16)
-    return unsupported("type " + std::string(dtype_name(view.dtype)) +
-                       "; F32, F16 or BF16 is needed");
-  out.values.resize(view.shape.elements());
-  dequantize(view.dtype, view.data, out.values.data(), out.values.size());
+  LAI_TRY(out.values, checkpoint.read_floats(view));
   return out;
 }
 

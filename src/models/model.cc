@@ -125,16 +125,19 @@ Status prepare_weights(const ModelOptions& options, OpenedModel& opened) {
     info.weights_mapped_bytes -= plan.mapped_bytes;
     info.weights_private_bytes += plan.bytes;
   }
-  return pool ? pack_weights(spec, hyper, kernels, quantize, *pool, weights) : Ok{};
+  if (!pool || (options.pack_later && !quantize)) return Ok{};
+  LAI_TRY(WeightPacker packer, WeightPacker::create(spec, hyper, kernels, quantize, weights));
+  while (packer.next(*pool)) {
+  }
+  return Ok{};
 }
 
 Result<std::unique_ptr<Model>> Model::load(std::shared_ptr<const formats::Checkpoint> checkpoint,
                                            const ModelOptions& options) {
   LAI_TRY(OpenedModel opened, open_model(std::move(checkpoint), options, false));
   LAI_TRY_STATUS(prepare_weights(options, opened), opened.checkpoint->path().string());
-  return std::unique_ptr<Model>(std::make_unique<Decoder>(
-      std::move(opened.checkpoint), *opened.spec, std::move(opened.hyper),
-      std::move(opened.weights), *opened.kernels, std::move(opened.info)));
+  const bool later = options.pack && options.pack_later && !options.quantize;
+  return std::unique_ptr<Model>(std::make_unique<Decoder>(std::move(opened), later));
 }
 
 }  // namespace localai::models

@@ -82,6 +82,8 @@ struct ModelOptions {
   // Block weights become panels for the integer kernels, in private memory (pack_weights.h).
   // Without, they are used where the file is mapped: loading is quicker, answers come slower.
   bool pack = true;
+  // That is done by pack_more(), while the model is in use; not for what `quantize` makes.
+  bool pack_later = false;
   // Only info() says what a load would make; the weights stay as they are.
   bool predict_only = false;
 };
@@ -112,6 +114,9 @@ class Model {
   // split into steps or the thread count. The caller has checked tokens and positions.
   virtual void forward(const Step& step, Workspace& workspace, ThreadPool& pool,
                        float* logits) const = 0;
+  // Packs one more matrix (ModelOptions::pack_later); false when there was none left. Not while
+  // forward() runs. Changes no bit of what that gives.
+  virtual bool pack_more(ThreadPool& /*pool*/) { return false; }
 };
 
 // Names of the architectures that load(), for error messages and `localai show`.

@@ -26,9 +26,8 @@ struct Target {
   }
 };
 
-bool is_tied(const Weights& weights) { return weights.head.data == weights.embedding.data; }
-
-// Matrices that only rows are looked up in stay as they are: the embedding unless it is the head.
+// In the order of the file. Matrices that only rows are looked up in stay as they are: the
+// embedding unless it is the head.
 std::vector<Target> choose_targets(const ArchSpec& spec, const Hyperparameters& hyper,
                                    const kernels::KernelSet& kernels, Weights& weights) {
   std::vector<Target> targets;
@@ -49,6 +48,7 @@ std::vector<Target> choose_targets(const ArchSpec& spec, const Hyperparameters& 
     }
   }
   add(&weights.head, 1);
+  sort_by_address(targets);
   return targets;
 }
 
@@ -122,32 +122,53 @@ PackedWeights plan_packing(const ArchSpec& spec, const Hyperparameters& hyper,
   return plan;
 }
 
-Status pack_weights(const ArchSpec& spec, const Hyperparameters& hyper,
-                    const kernels::KernelSet& kernels, bool in_place, ThreadPool& pool,
-                    Weights& weights) {
-  const bool tied = is_tied(weights);
-  const std::vector<Target> targets = choose_targets(spec, hyper, kernels, weights);
-  uint64_t total = 0;
-  for (const Target& target : targets) total += target.bytes();
-  PageRegion panels;
+struct WeightPacker::Work {
+  const kernels::KernelSet& kernels;
+  Weights& weights;
+  std::vector<Target> targets;  // from `at` on, not yet packed
+  bool in_place, tied;
+  size_t at = 0;
+  std::byte* out = nullptr;  // where the next one's panels go, unless in place
+};
+
+WeightPacker::WeightPacker(std::unique_ptr<Work> work) : work_(std::move(work)) {}
+WeightPacker::WeightPacker(WeightPacker&& other) noexcept = default;
+WeightPacker& WeightPacker::operator=(WeightPacker&& other) noexcept = default;
+WeightPacker::~WeightPacker() = default;
+
+Result<WeightPacker> WeightPacker::create(const ArchSpec& spec, const Hyperparameters& hyper,
+                                          const kernels::KernelSet& kernels, bool in_place,
+                                          Weights& weights) {
+  auto work = std::make_unique<Work>(Work{.kernels = kernels,
+                                          .weights = weights,
+                                          .targets = choose_targets(spec, hyper, kernels, weights),
+                                          .in_place = in_place,
+                                          .tied = weights.tied()});
   if (!in_place) {
-    LAI_TRY(panels, PageRegion::reserve(total, "packed weights"));
+    uint64_t total = 0;
+    for (const Target& target : work->targets) total += target.bytes();
+    LAI_TRY(PageRegion panels, PageRegion::reserve(total, "packed weights"));
     weights.private_bytes += total;
+    work->out = panels.data();
+    weights.copies.push_back(std::move(panels));
   }
-  std::byte* at = panels.data();
-  for (const Target& target : targets) {
-    Matrix& matrix = *target.matrix;
-    std::byte* out = in_place ? const_cast<std::byte*>(matrix.data) : at;
-    pack(target, kernels, pool, out);
-    at += in_place ? 0 : target.bytes();
-    if (matrix.expert_bytes != 0) matrix.expert_bytes = target.expert_bytes();
-    matrix.data = out;
-    matrix.packed = true;
-    matrix.matmul = kernels.matmul_packed[static_cast<size_t>(matrix.dtype)];
-  }
-  weights.copies.push_back(std::move(panels));
-  if (tied) weights.embedding = weights.head;
-  return Ok{};
+  return WeightPacker(std::move(work));
+}
+
+bool WeightPacker::next(ThreadPool& pool) {
+  Work& work = *work_;
+  if (work.at == work.targets.size()) return false;
+  const Target& target = work.targets[work.at++];
+  Matrix& matrix = *target.matrix;
+  std::byte* out = work.in_place ? const_cast<std::byte*>(matrix.data) : work.out;
+  pack(target, work.kernels, pool, out);
+  if (!work.in_place) work.out += target.bytes();
+  if (matrix.expert_bytes != 0) matrix.expert_bytes = target.expert_bytes();
+  matrix.data = out;
+  matrix.packed = true;
+  matrix.matmul = work.kernels.matmul_packed[static_cast<size_t>(matrix.dtype)];
+  if (work.tied && &matrix == &work.weights.head) work.weights.embedding = work.weights.head;
+  return true;
 }
 
 }  // namespace localai::models

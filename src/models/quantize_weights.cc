@@ -24,8 +24,6 @@ std::string gguf_name(const TensorRow& row, bool fused, uint32_t layer) {
   return layer_tensor_name(fused && !row.fused->gguf.empty() ? row.fused->gguf : row.gguf, layer);
 }
 
-bool is_tied(const Weights& weights) { return weights.head.data == weights.embedding.data; }
-
 MixFacts facts_of(const ArchSpec& spec, const Hyperparameters& hyper) {
   return {.architecture = std::string(spec.gguf_names.empty() ? "llama" : spec.gguf_names.front()),
           .layers = hyper.layers,
@@ -34,7 +32,7 @@ MixFacts facts_of(const ArchSpec& spec, const Hyperparameters& hyper) {
           .experts = hyper.experts};
 }
 
-// Every matrix once, in the order of the architecture's list, with the type the rules give it.
+// Every matrix once, in the order of the file, with the type the rules give it.
 std::vector<Target> choose_targets(const ArchSpec& spec, const Hyperparameters& hyper,
                                    const QuantizationType& type, Weights& weights) {
   std::vector<Target> targets;
@@ -47,7 +45,7 @@ std::vector<Target> choose_targets(const ArchSpec& spec, const Hyperparameters& 
       Matrix* matrix = matrix_of(row.slot, layer, weights);
       if (matrix == nullptr || matrix->data == nullptr) continue;
       if (!has_ffn_part(row.need, hyper)) continue;  // the slot was filled by another row
-      if (matrix == &weights.head && is_tied(weights)) continue;
+      if (matrix == &weights.head && weights.tied()) continue;
       const std::string name = gguf_name(row, matrix->fused, layer);
       const uint64_t experts = row.per_expert ? hyper.experts : 1;
       targets.push_back({name, matrix, matrix->dtype, experts});
@@ -59,6 +57,7 @@ std::vector<Target> choose_targets(const ArchSpec& spec, const Hyperparameters& 
   }
   const std::vector<DType> types = choose_types(type, facts_of(spec, hyper), tensors);
   for (size_t i = 0; i < targets.size(); ++i) targets[i].dtype = types[tensor_of[i]];
+  sort_by_address(targets);
   return targets;
 }
 
@@ -112,7 +111,7 @@ QuantizedWeights plan_quantization(const ArchSpec& spec, const Hyperparameters& 
 Status quantize_weights(const ArchSpec& spec, const Hyperparameters& hyper,
                         const QuantizationType& type, const kernels::KernelSet& kernels,
                         Precision precision, ThreadPool& pool, Weights& weights) {
-  const bool tied = is_tied(weights);
+  const bool tied = weights.tied();
   const std::vector<Target> targets = choose_targets(spec, hyper, type, weights);
   uint64_t total = 0;
   for (const Target& target : targets) total += bytes_of(target);

@@ -1,7 +1,9 @@
 #pragma once
 // A decoder's weights, bound: matrices as views into the mapped file, vectors as private f32.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "base/page_region.h"
@@ -84,6 +86,18 @@ struct Weights {
 
   uint64_t parameters = 0;
   uint64_t private_bytes = 0;
+
+  [[nodiscard]] bool tied() const { return head.data == embedding.data; }
 };
+
+// For what copies mapped matrices and gives their pages back one after the other: a fault brings in
+// what lies behind it in the page cache's folio too, up to 2 MiB, and only in the order of the file
+// is that never what was given back before. Targets have a member `matrix`, a pointer to one.
+template <typename Target>
+void sort_by_address(std::vector<Target>& targets) {
+  std::sort(targets.begin(), targets.end(), [](const Target& a, const Target& b) {
+    return std::less<>()(a.matrix->data, b.matrix->data);
+  });
+}
 
 }  // namespace localai::models

@@ -204,11 +204,12 @@ class NativeOpener final : public ModelOpener {
   Result<std::unique_ptr<Backend>> load(const ModelSource& source,
                                         const std::function<bool()>& wanted) override {
     const models::ModelOptions options = load_options(source);
-    LAI_TRY(const formats::Checkpoint checkpoint, formats::Checkpoint::open(source.path));
-    if (models::Encoder::handles(checkpoint)) return load_embedding_model(source, options);
-    LAI_TRY(engine::LoadedModel model, engine::load_model(source.path, options));
+    LAI_TRY(formats::Checkpoint opened, formats::Checkpoint::open(source.path));
+    if (models::Encoder::handles(opened)) return load_embedding_model(source, options);
+    LAI_TRY(auto engine,
+            engine::Engine::load(std::make_shared<const formats::Checkpoint>(std::move(opened)),
+                                 options, source.engine));
     if (!wanted()) return cancelled("model '" + source.name + "': nobody waits for it any more");
-    LAI_TRY(auto engine, engine::Engine::create(std::move(model), source.engine));
     return make_native_backend(std::move(engine));
   }
 
@@ -217,6 +218,7 @@ class NativeOpener final : public ModelOpener {
   [[nodiscard]] models::ModelOptions load_options(const ModelSource& source) const {
     models::ModelOptions options;
     options.pack = pack_;
+    options.pack_later = true;  // the first token does not wait for it
     options.quantize = source.quantize;
     options.threads = source.engine.threads;
     return options;

@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import json
+import os
 import re
 import shutil
 import signal
@@ -63,6 +64,14 @@ class Server:
     def rss(self):
         rollup = open(f"/proc/{self.process.pid}/smaps_rollup").read()
         return int(re.search(r"^Rss:\s+(\d+) kB", rollup, re.M)[1]) * 1024
+
+    def settled_rss(self):
+        """Once the pages of a model that was just loaded are all there: they come between answers."""
+        seen = [0, self.rss()]
+        while seen[-1] > seen[-2]:
+            time.sleep(0.5)
+            seen.append(self.rss())
+        return seen[-1]
 
     def peak_rss(self):
         """As the kernel kept it: sums over the mappings would count what moves meanwhile twice."""
@@ -194,7 +203,7 @@ def test_many_domains_over_one_file_hold_one_copy(tmp_path, smollm2):
 
         for _ in range(2):
             chat("agent-0")
-        before = server.rss()
+        before = server.settled_rss()
         for name in domains:
             chat(name)
         grown = server.rss() - before
@@ -203,12 +212,23 @@ def test_many_domains_over_one_file_hold_one_copy(tmp_path, smollm2):
         assert len(server.loaded()["data"]) == 1
 
 
+def read_from_disk(file):
+    """Into the page cache in as large folios as the kernel makes: one fault then maps up to 2 MiB of the file."""
+    with open(file, "rb") as opened:
+        os.fsync(opened.fileno())
+        os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        while opened.read(1 << 24):
+            pass
+
+
 def test_soak(tmp_path, smollm2, gemma3):
     """32 domains over five models, a budget for two, 16 clients: right answers, within the budget, as planned."""
     files = [smollm2, gemma3]
     for i in range(3):  # models of their own, whose answers are known
         files.append(tmp_path / f"copy-{i}.gguf")
         shutil.copyfile(smollm2, files[-1])
+    for file in files:
+        read_from_disk(file)
     domains = {f"agent-{i}": domain(files[i % len(files)]) for i in range(32)}
     budget_mib = 480
     with serving(tmp_path, domains, "agent-0", budget_mib=budget_mib) as server:
