@@ -23,6 +23,7 @@ Status read_tokens(const GgufFile& file, VocabularySpec& spec) {
   LAI_TRY(const auto tokens, file.array("tokenizer.ggml.tokens"));
   if (!tokens || tokens->type() != formats::GgufType::kString || tokens->size() == 0)
     return corrupt("tokenizer.ggml.tokens is not an array of strings");
+  spec.tokens.reserve(tokens->size());
   for (const std::string_view token : tokens->strings()) spec.tokens.emplace_back(token);
   const size_t count = spec.tokens.size();
 

@@ -80,6 +80,17 @@ Result<std::string_view> ByteCursor::string(std::string_view what) {
   return std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
 
+uint64_t ByteCursor::skip_strings(uint64_t count) {
+  for (uint64_t i = 0; i < count; ++i) {
+    uint64_t size = 0;
+    if (remaining() < sizeof size) return i;
+    std::memcpy(&size, bytes_.data() + at_, sizeof size);
+    if (size > remaining() - sizeof size) return i;
+    at_ += sizeof size + size;
+  }
+  return count;
+}
+
 Result<GgufFile> GgufReader::read(std::string name) {
   LAI_TRY_STATUS(read_header(), name);
   LAI_TRY_STATUS(read_metadata(), name);
@@ -197,9 +208,9 @@ Result<std::span<const std::byte>> GgufReader::take_array(GgufType type, uint64_
           return corrupt("array of bool holds the byte " + text(std::to_integer<uint8_t>(b)));
     return packed;
   }
-  for (uint64_t i = 0; i < count; ++i) {
-    auto element = cursor_.string("string");
-    if (!element.ok()) return std::move(element.error()).at("array element " + text(i));
+  if (const uint64_t whole = cursor_.skip_strings(count); whole < count) {
+    auto broken = cursor_.string("string");
+    return std::move(broken.error()).at("array element " + text(whole));
   }
   return bytes_.subspan(begin, cursor_.position() - begin);
 }

@@ -24,6 +24,9 @@ class ByteCursor {
   Result<std::span<const std::byte>> take(uint64_t count, std::string_view what);
   // A u64 length and as many bytes.
   Result<std::string_view> string(std::string_view what);
+  // Past strings like that, `count` at most, as many as there are whole. Returns how many: a
+  // vocabulary has a quarter of a million.
+  uint64_t skip_strings(uint64_t count);
 
  private:
   std::span<const std::byte> bytes_;

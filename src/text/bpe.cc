@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
-#include <numeric>
 
 #include "base/utf8.h"
 #include "text/byte_alphabet.h"
@@ -35,6 +34,22 @@ void join(std::vector<Symbol>& symbols, int32_t left, TokenId id) {
   b.bytes = 0;
   a.next = b.next;
   if (a.next >= 0) symbols[static_cast<size_t>(a.next)].previous = left;
+}
+
+// Highest first. A vocabulary is a few long runs in that order, or no order at all.
+void sort_runs(std::vector<std::pair<float, size_t>>& order) {
+  constexpr int kRunsMax = 16;
+  const auto before = [](const auto& a, const auto& b) { return a.first > b.first; };
+  auto sorted_to = std::is_sorted_until(order.begin(), order.end(), before);
+  for (int runs = 1; sorted_to != order.end(); ++runs) {
+    if (runs == kRunsMax) {
+      std::sort(order.begin(), order.end(), before);
+      return;
+    }
+    const auto run_end = std::is_sorted_until(sorted_to, order.end(), before);
+    std::inplace_merge(order.begin(), sorted_to, run_end, before);
+    sorted_to = run_end;
+  }
 }
 
 }  // namespace
@@ -74,18 +89,18 @@ Status BpeModel::rank_scores(const VocabularySpec& spec) {
   if (spec.scores.size() < count)
     return corrupt("the vocabulary has " + std::to_string(count) + " tokens and " +
                    std::to_string(spec.scores.size()) + " scores, and no merges");
-  std::vector<TokenId> order(count);
-  std::iota(order.begin(), order.end(), 0);
-  const auto score = [&](TokenId id) { return spec.scores[static_cast<size_t>(id)]; };
-  for (const TokenId id : order)
-    if (std::isnan(score(id)))
+  std::vector<std::pair<float, size_t>> order(count);  // score, token
+  for (size_t id = 0; id < count; ++id) {
+    order[id] = {spec.scores[id], id};
+    if (std::isnan(spec.scores[id]))
       return corrupt("token " + std::to_string(id) + " has a score that is not a number");
-  std::sort(order.begin(), order.end(), [&](TokenId a, TokenId b) { return score(a) > score(b); });
+  }
+  sort_runs(order);
   score_rank_.resize(count);
   uint32_t rank = 0;
   for (size_t i = 0; i < count; ++i) {
-    if (i > 0 && score(order[i]) < score(order[i - 1])) ++rank;
-    score_rank_[static_cast<size_t>(order[i])] = rank;
+    if (i > 0 && order[i].first < order[i - 1].first) ++rank;
+    score_rank_[order[i].second] = rank;
   }
   // Byte tokens stand for bytes; the text "<0x41>" does not merge into one.
   for (const TokenId id : byte_ids_)

@@ -1,6 +1,7 @@
 #include "text/token_index.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <functional>
 
@@ -11,10 +12,20 @@ Result<TokenIndex> TokenIndex::build(const std::vector<std::string>& tokens) {
   out.tokens_ = &tokens;
   out.slots_.resize(std::bit_ceil(tokens.size() * 2 + 2));
   const size_t mask = out.slots_.size() - 1;
+  // Each insertion waits for memory; a few ahead, they wait together.
+  constexpr size_t kAhead = 16;
+  std::array<size_t, kAhead> hashes = {};
+  const auto look_ahead = [&](size_t id) {
+    if (id >= tokens.size()) return;
+    hashes[id % kAhead] = std::hash<std::string_view>()(tokens[id]);
+    __builtin_prefetch(&out.slots_[hashes[id % kAhead] & mask], 1);
+  };
+  for (size_t id = 0; id < kAhead; ++id) look_ahead(id);
   for (size_t id = 0; id < tokens.size(); ++id) {
     const std::string& text = tokens[id];
+    const size_t hash = hashes[id % kAhead];
+    look_ahead(id + kAhead);
     if (text.empty()) continue;
-    const size_t hash = std::hash<std::string_view>()(text);
     size_t at = hash & mask;
     for (; out.slots_[at].id >= 0; at = (at + 1) & mask) {
       const auto other = static_cast<size_t>(out.slots_[at].id);
