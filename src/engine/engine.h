@@ -165,6 +165,7 @@ struct EngineStats {
   uint64_t preemptions = 0;       // sequences set back to the queue because the pool ran out
   uint64_t drafted = 0;           // tokens checked by speculation
   uint64_t accepted = 0;          // of them, right
+  bool settled = true;  // nothing left to be done between steps: weights packed, pages there
 };
 
 class Engine {

@@ -480,6 +480,7 @@ void Scheduler::fail_all(const char* what) {
 void Scheduler::update_stats() {
   EngineStats now = counters_;
   now.running = static_cast<uint32_t>(running_.size());
+  now.settled = !aside_left_;
   for (const auto& sequence : waiting_) now.waiting += sequence->started;
   now.kv_blocks = pool_.blocks().total();
   now.kv_blocks_free = pool_.blocks().available();

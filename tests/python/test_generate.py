@@ -1,7 +1,11 @@
 """`localai generate` and `localai bench` on a real model: the whole path without the server."""
 
+import csv
+import io
+import itertools
 import json
 
+import numpy as np
 import pytest
 from conftest import run_json, run_localai
 
@@ -83,11 +87,50 @@ def test_bench_prints_the_promised_keys(smollm2):
         "bench", "--model", smollm2, "--prompt-tokens", 8, "--gen-tokens", 3, "--repeat", 2, "--parallel", 2, "--json"
     )
     for speed in ("prefill_tok_s", "decode_tok_s"):
-        assert set(result[speed]) == {"median", "min", "max"}
+        assert set(result[speed]) == {"median", "min", "max", "values"} and len(result[speed]["values"]) == 2
         assert 0 < result[speed]["min"] <= result[speed]["median"] <= result[speed]["max"]
     assert result["load_ms"] > 0 and result["ttft_ms"] > 0
     assert result["rss_bytes"] > result["kv_bytes"] > 0
     assert result["weights_bytes"] > 80_000_000
+
+
+BENCH = ("bench", "--prompt-tokens", "40,8", "--gen-tokens", 3, "--parallel", "1,2", "--depth", "0,64")
+
+
+def test_bench_measures_every_combination(smollm2):
+    rows = run_json(*BENCH, "--model", smollm2, "--repeat", 1, "--json")["runs"]
+    cases = [(row["depth"], row["prompt_tokens"], row["parallel"]) for row in rows]
+    assert cases == list(itertools.product((0, 64), (40, 8), (1, 2)))
+    # What is in the cache counts by whole blocks of 32; without a depth nothing of other cases is found.
+    assert [row["cached_tokens"] for row in rows] == [row["depth"] for row in rows]
+
+    table = run_localai(*BENCH, "--model", smollm2, "--repeat", 1, "--format", "csv").decode()
+    parsed = list(csv.DictReader(io.StringIO(table)))
+    assert [(int(r["depth"]), int(r["prompt"]), int(r["parallel"])) for r in parsed] == cases
+    assert all(float(r["decode tok/s"]) > 0 for r in parsed)
+    lines = run_localai(*BENCH, "--model", smollm2, "--repeat", 1, "--format", "markdown").decode().splitlines()
+    assert len(lines) == 2 + len(cases) and len({line.count("|") for line in lines}) == 1
+
+
+def test_bench_compares_with_an_earlier_run(smollm2, tmp_path):
+    earlier = tmp_path / "earlier.json"
+    command = ("bench", "--model", smollm2, "--prompt-tokens", 8, "--gen-tokens", 3, "--repeat", 4, "--json")
+    before = run_json(*command)
+    earlier.write_text(json.dumps(before))
+    after = run_json(*command, "--baseline", earlier)
+    for speed, ratio in after["against_baseline"].items():
+        a, b = np.log(before[speed]["values"]), np.log(after[speed]["values"])
+        errors = [np.var(x, ddof=1) / len(x) for x in (a, b)]
+        degrees = int(sum(errors) ** 2 / sum(e * e / (len(a) - 1) for e in errors))  # rounded down: a wider interval
+        reach = {3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447}[degrees] * np.sqrt(sum(errors))
+        expected = np.exp(b.mean() - a.mean() + np.array([0, -reach, reach]))
+        assert np.allclose([ratio["ratio"], ratio["low"], ratio["high"]], expected, rtol=1e-6)
+
+    earlier.write_text(json.dumps(before | {"threads": 17}))
+    assert "against_baseline" not in run_json(*command, "--baseline", earlier)
+    earlier.write_text("{}")
+    done = run_localai(*command, "--baseline", earlier, check=False)
+    assert done.returncode != 0 and "not what `localai bench --json` prints" in done.stderr.decode()
 
 
 def test_bench_refuses_more_than_the_context(smollm2):
