@@ -47,7 +47,7 @@ PageRegion make_weights(const Shape& s, size_t row_bytes, size_t copies, const K
     packed->pack_panel[static_cast<size_t>(s.type)](file_layout.data(), row_bytes, kPanelRows, s.k,
                                                     rows.data());
   }
-  PageRegion out = std::move(*PageRegion::allocate(copies * s.n * row_bytes, "weights"));
+  PageRegion out = std::move(*PageRegion::reserve(copies * s.n * row_bytes, "weights"));
   for (size_t i = 0; i < copies * s.n; i += kPanelRows)
     std::copy(rows.begin(), rows.end(), out.data() + i * row_bytes);
   return out;
@@ -158,7 +158,7 @@ void register_all() {
     const std::string name(set->name);
     for (const Shape& s : shapes)
       for (const std::string kind : {"packed", "fast", "exact"})
-        for (const size_t rows : {1, 2, 4, 8, 512})
+        for (const size_t rows : {1, 2, 4, 8, 16, 512})
           for (const uint32_t threads : {1u, usable_cpu_count()}) {
             if (kind == "packed" && set->matmul_packed[static_cast<size_t>(s.type)] == nullptr)
               continue;

@@ -264,10 +264,14 @@ struct SlabRows {
   const RowTerms* terms;
 };
 
+// `next` is what will be unpacked after this, of as many blocks: fetched while rows sweep.
 template <class Block>
-[[gnu::noinline]] void unpack_lines(PanelBlock p, size_t blocks, Lines& lines) {
+[[gnu::noinline]] void unpack_lines(PanelBlock p, size_t blocks, Lines& lines,
+                                    const uint8_t* next) {
   using Fmt = Format<Block>;
+  constexpr size_t kBlockLines = kPanelLayout<Block>.lines;
   for (size_t b = 0; b < blocks; b += Fmt::kSubs, advance<Block>(p)) {
+    for (size_t i = 0; i < kBlockLines; ++i, next += kLineBytes) __builtin_prefetch(next, 0, 2);
     Scales<Fmt::kSubs> s;
     Fmt::scales(p, s);
     LAI_UNROLL_BLOCK
@@ -358,9 +362,9 @@ void direct_part(const MatmulArgs& a, PanelBlock p, size_t b0, size_t blocks,
 
 // Many over at most a slab.
 template <class Block>
-void slab_part(const SlabRows& x, PanelBlock p, const Target& target) {
+void slab_part(const SlabRows& x, PanelBlock p, const uint8_t* next, const Target& target) {
   Lines lines;
-  unpack_lines<Block>(p, x.blocks, lines);
+  unpack_lines<Block>(p, x.blocks, lines, next);
   sweep_all<Format<Block>>(x, lines, target);
 }
 
@@ -420,11 +424,16 @@ void matmul_packed_blocks(const MatmulArgs& a) {
     group.panels[group.count] = panel;
     group.targets[group.count++] = target;
     if (group.count < kPanelsTogether && n + kPanelRows < a.row_end) continue;
+    const auto lines_at = [&](size_t i, size_t b) {
+      return group.panels[i].lines + b / kSubs * kLayout.lines * kLineBytes;
+    };
     sweep_group<Format<Block>>(a, group, [&](const SlabRows& x, size_t i, const Target& sums) {
-      PanelBlock p = group.panels[i];
-      p.lines += x.b0 / kSubs * kLayout.lines * kLineBytes;
-      p.odd += x.b0 / kSubs * kLayout.odd_bytes * kPanelRows;
-      slab_part<Block>(x, p, sums);
+      const PanelBlock p = {lines_at(i, x.b0),
+                            group.panels[i].odd + x.b0 / kSubs * kLayout.odd_bytes * kPanelRows};
+      const uint8_t* next = i + 1 < group.count            ? lines_at(i + 1, x.b0)
+                            : x.b0 + kSlabBlocks < blocks ? lines_at(0, x.b0 + kSlabBlocks)
+                                                          : lines_at(i, 0) + kPanelRows * a.row_bytes;
+      slab_part<Block>(x, p, next, sums);
     });
     group.count = 0;
   }
@@ -449,7 +458,8 @@ void pack_and_multiply(const MatmulArgs& a, size_t n) {
     PanelGroup group;
     group.targets[group.count++] = target;
     return sweep_group<Format<Block>>(a, group, [&](const SlabRows& x, size_t, const Target& sums) {
-      slab_part<Block>(x, pack(x.b0, x.blocks), sums);
+      const PanelBlock p = pack(x.b0, x.blocks);
+      slab_part<Block>(x, p, p.lines, sums);
     });
   }
   for (size_t b0 = 0; b0 < blocks; b0 += kSlabBlocks) {
