@@ -2,8 +2,9 @@
 
     python3 bench/compare.py --peer PATH/llama-bench models/*.gguf --threads 2 --rounds 5
 
-The peer is any program with llama-bench's command line and JSON output (llama.cpp, ik_llama.cpp).
---peer may be given several times, each with its extra flags in the same string.
+The peer is any program with llama-bench's command line and JSON output (llama.cpp, ik_llama.cpp), and
+with --parallel N llama-batched-bench: N prompts and then N answers together. --peer may be given several
+times, each with its extra flags in the same string.
 """
 
 import argparse
@@ -22,17 +23,33 @@ def run_ours(binary, model, arguments):
 
     def bench(prompt_tokens, gen_tokens):
         command = [binary, "bench", "--model", model, "--threads", arguments.threads, "--repeat", 1, "--json"]
-        command += ["--prompt-tokens", prompt_tokens, "--gen-tokens", gen_tokens]
+        command += ["--prompt-tokens", prompt_tokens, "--gen-tokens", gen_tokens, "--parallel", arguments.parallel]
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
         return json.loads(done.stdout)
 
+    if arguments.parallel > 1:  # answers follow their prompts, as in llama-batched-bench
+        figures = bench(arguments.prompt_tokens, arguments.gen_tokens)
+        return {"prefill": figures["prefill_tok_s"]["median"], "decode": figures["decode_tok_s"]["median"]}
     return {
         "prefill": bench(arguments.prompt_tokens, 2)["prefill_tok_s"]["median"],
         "decode": bench(1, arguments.gen_tokens)["decode_tok_s"]["median"],
     }
 
 
+def run_batched_peer(peer, model, arguments):
+    prompt, gen, parallel = arguments.prompt_tokens, arguments.gen_tokens, arguments.parallel
+    context = (prompt + gen) * parallel + 256
+    command = [*shlex.split(peer), "-m", model, "-t", arguments.threads, "-c", context, "-b", 2048, "-ub", 512]
+    command += ["-npp", prompt, "-ntg", gen, "-npl", parallel]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
+    table = [line.split("|")[1:-1] for line in (done.stdout + done.stderr).splitlines() if line.startswith("|")]
+    titles, values = [cell.strip() for cell in table[0]], list(map(float, table[2]))
+    return {"prefill": values[titles.index("S_PP t/s")], "decode": values[titles.index("S_TG t/s")]}
+
+
 def run_peer(peer, model, arguments):
+    if arguments.parallel > 1:
+        return run_batched_peer(peer, model, arguments)
     command = [*shlex.split(peer), "-m", model, "-t", arguments.threads, "-r", 1, "-o", "json"]
     command += ["-p", arguments.prompt_tokens, "-n", arguments.gen_tokens]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
@@ -72,9 +89,11 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--prompt-tokens", type=int, default=512)
     parser.add_argument("--gen-tokens", type=int, default=128)
+    parser.add_argument("--parallel", type=int, default=1)
     arguments = parser.parse_args()
 
-    print(f"{arguments.rounds} interleaved rounds, {arguments.threads} threads; tok/s as median (min-max)\n")
+    print(f"{arguments.rounds} interleaved rounds, {arguments.threads} threads, {arguments.parallel} at once; "
+          "tok/s as median (min-max)\n")
     print("| model | phase | peer | localai | peer's | ratio (median of pairs) |")
     print("|---|---|---|---|---|---|")
     for model in arguments.models:

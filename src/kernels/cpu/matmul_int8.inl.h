@@ -304,19 +304,25 @@ template <class Tiles, class Fmt>
                                    const Target& target) {
   constexpr size_t kRows = Tiles::kRows;
   Sweep<Fmt, kRows> sweep(x.a, r, x.b0, target, x.terms + r);
-  alignas(64) int32_t sums[2][kRows][kPanelRows];
+  constexpr size_t kBlocks = Tiles::kBlocks;
+  alignas(64) int32_t sums[2 * kBlocks][kRows][kPanelRows];
   const auto multiply = [&](size_t b) {
-    Tiles::sums(sweep.q[0] + 32 * b, x.a.k, lines.codes[b], sums[b % 2][0]);
+    const int8_t* q = sweep.q[0] + 32 * b;
+    if (b + kBlocks <= x.blocks)
+      Tiles::sums(q, x.a.k, lines.codes + b, sums[b % (2 * kBlocks)][0]);
+    else
+      for (size_t i = 0; b + i < x.blocks; ++i)
+        Tiles::sums_of_one(q + 32 * i, x.a.k, lines.codes + b + i, sums[b % (2 * kBlocks) + i][0]);
   };
   multiply(0);
   F acc[kRows];  // in registers: nothing else points here
 #pragma GCC unroll 16
   for (size_t i = 0; i < kRows; ++i) acc[i] = sweep.acc[i];
   for (size_t b = 0; b < x.blocks; ++b) {
-    if (b + 1 < x.blocks) multiply(b + 1);
+    if (b % kBlocks == 0) multiply(b + kBlocks);
 #pragma GCC unroll 16
     for (size_t i = 0; i < kRows; ++i)
-      acc[i] = sweep.added(acc[i], i, b, lines.scales, b, sums[b % 2][i]);
+      acc[i] = sweep.added(acc[i], i, b, lines.scales, b, sums[b % (2 * kBlocks)][i]);
   }
 #pragma GCC unroll 16
   for (size_t i = 0; i < kRows; ++i) target.put(r + i, acc[i]);
@@ -325,8 +331,6 @@ template <class Tiles, class Fmt>
 // As many rows as fill tiles; how many those are.
 template <class Tiles, class Fmt>
 size_t sweep_in_tiles(const SlabRows& x, const Lines& lines, const Target& target) {
-  if (x.a.rows < Tiles::kRows) return 0;
-  const Tiles tiles;
   size_t r = 0;
   for (; r + Tiles::kRows <= x.a.rows; r += Tiles::kRows)
     sweep_tiles<Tiles, Fmt>(x, lines, r, target);
@@ -386,6 +390,7 @@ void sweep_group(const MatmulArgs& a, const PanelGroup& group, Slab slab) {
   alignas(64) float sums[kPanelsTogether][kRowsTogether][kPanelRows];
   RowTerms terms[kRowsTogether];
   const size_t blocks = a.k / kQuantBlock;
+  [[maybe_unused]] const Tiles tiles(!Fmt::kFactors && a.rows >= Tiles::kRows);
   for (size_t r0 = 0; r0 < a.rows; r0 += kRowsTogether) {
     MatmulArgs part = a;
     part.rows = a.rows - r0 < kRowsTogether ? a.rows - r0 : kRowsTogether;
