@@ -64,6 +64,12 @@ def spread(values):
     return f"{statistics.median(values):.1f} ({min(values):.1f}-{max(values):.1f})"
 
 
+def short(peer):
+    program, *flags = shlex.split(peer)
+    path = pathlib.Path(program)
+    return " ".join([*path.parts[-4:-3], path.name, *flags])  # with the folder that it was built in
+
+
 def compare(model, arguments):
     ours, peers = [], {peer: [] for peer in arguments.peer}
     for _ in range(arguments.rounds):
@@ -76,7 +82,7 @@ def compare(model, arguments):
         for peer, results in peers.items():
             theirs = [r[what] for r in results]
             ratio = statistics.median(a / b for a, b in zip(mine, theirs))
-            rows.append((model.name, what, pathlib.Path(shlex.split(peer)[0]).name, spread(mine), spread(theirs), ratio))
+            rows.append((model.name, what, short(peer), spread(mine), spread(theirs), ratio))
     return rows
 
 
