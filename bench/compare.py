@@ -14,6 +14,7 @@ import shlex
 import statistics
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -36,12 +37,18 @@ def run_ours(binary, model, arguments):
     }
 
 
+def run_elsewhere(command):
+    """Some peers write logs into the folder that they run in."""
+    with tempfile.TemporaryDirectory() as folder:
+        return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True, cwd=folder)
+
+
 def run_batched_peer(peer, model, arguments):
     prompt, gen, parallel = arguments.prompt_tokens, arguments.gen_tokens, arguments.parallel
     context = (prompt + gen) * parallel + 256
-    command = [*shlex.split(peer), "-m", model, "-t", arguments.threads, "-c", context, "-b", 2048, "-ub", 512]
+    command = [*shlex.split(peer), "-m", model.resolve(), "-t", arguments.threads, "-c", context, "-b", 2048, "-ub", 512]
     command += ["-npp", prompt, "-ntg", gen, "-npl", parallel]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
+    done = run_elsewhere(command)
     table = [line.split("|")[1:-1] for line in (done.stdout + done.stderr).splitlines() if line.startswith("|")]
     titles, values = [cell.strip() for cell in table[0]], list(map(float, table[2]))
     return {"prefill": values[titles.index("S_PP t/s")], "decode": values[titles.index("S_TG t/s")]}
@@ -50,9 +57,9 @@ def run_batched_peer(peer, model, arguments):
 def run_peer(peer, model, arguments):
     if arguments.parallel > 1:
         return run_batched_peer(peer, model, arguments)
-    command = [*shlex.split(peer), "-m", model, "-t", arguments.threads, "-r", 1, "-o", "json"]
+    command = [*shlex.split(peer), "-m", model.resolve(), "-t", arguments.threads, "-r", 1, "-o", "json"]
     command += ["-p", arguments.prompt_tokens, "-n", arguments.gen_tokens]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
+    done = run_elsewhere(command)
     rows = json.loads(done.stdout)
     return {
         "prefill": next(r["avg_ts"] for r in rows if r["n_gen"] == 0),

@@ -158,7 +158,7 @@ void register_all() {
     const std::string name(set->name);
     for (const Shape& s : shapes)
       for (const std::string kind : {"packed", "fast", "exact"})
-        for (const size_t rows : {1, 2, 4, 8, 16, 512})
+        for (const size_t rows : {1, 2, 4, 8, 16, 32, 512})
           for (const uint32_t threads : {1u, usable_cpu_count()}) {
             if (kind == "packed" && set->matmul_packed[static_cast<size_t>(s.type)] == nullptr)
               continue;

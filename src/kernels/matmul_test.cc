@@ -80,7 +80,7 @@ TEST(Matmul, SetsGiveTheSameBitsForAnyNumberOfRows) {
     const size_t k = block_of(type) == 256 ? 768 : 96 * 7;
     const Weights w = make_weights(type, 37, k, random);
     const std::vector<float> x = random.floats(33 * k, -3.f, 3.f);
-    for (const size_t rows : {1, 2, 3, 4, 5, 7, 8, 9, 12, 13, 16, 31, 33})
+    for (const size_t rows : {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 15, 16, 17, 31, 33})
       compare_sets(w,
                    make_activations(rows, k, {x.begin(), x.begin() + static_cast<long>(rows * k)}));
   }
@@ -114,7 +114,8 @@ TEST(Matmul, SetsGiveTheSameBitsForLongRows) {
   for (const DType type : weight_types()) {
     const size_t k = 5120 + block_of(type);  // more than two slabs
     const Weights w = make_weights(type, 18, k, random);
-    compare_sets(w, make_activations(5, k, random.floats(5 * k)));
+    for (const size_t rows : {5, 11, 16, 17})
+      compare_sets(w, make_activations(rows, k, random.floats(rows * k)));
   }
 }
 

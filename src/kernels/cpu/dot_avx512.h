@@ -6,7 +6,7 @@ namespace {
 
 inline constexpr bool kSums16 = true;
 inline constexpr bool kSignedDot = true;
-inline constexpr size_t kDirectRows = 4;
+inline constexpr size_t kDirectPass = 4, kDirectRows = 4;
 inline constexpr size_t kSweepRows = 8;
 
 template <bool kSigned>

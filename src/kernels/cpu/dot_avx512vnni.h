@@ -6,7 +6,7 @@ namespace {
 
 inline constexpr bool kSums16 = false;
 inline constexpr bool kSignedDot = false;
-inline constexpr size_t kDirectRows = 4;
+inline constexpr size_t kDirectPass = 8, kDirectRows = 16;
 inline constexpr size_t kSweepRows = 8;
 
 template <bool kSigned>

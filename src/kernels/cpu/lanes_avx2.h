@@ -250,7 +250,7 @@ inline I add16_where(I codes, I flags, I bit) {
 }
 
 inline constexpr bool kSignedDot = true;
-inline constexpr size_t kDirectRows = 4;
+inline constexpr size_t kDirectPass = 4, kDirectRows = 4;
 inline constexpr size_t kSweepRows = 2;
 
 // Sums of products of bytes in 16 bits (int8_sums.inl.h).

@@ -10,6 +10,7 @@
 //   widen_pairs(a)          the 32-bit sums of pairs of 16-bit lanes
 //   dot<s>(acc, w, x)       acc + the sums of four products
 //   kDirectRows, kSweepRows  most activation rows of the first way; rows at once in the second
+//   kDirectPass             rows at once in the first, 4 or 8
 //   Tiles                   sums of many activation rows at once, if Tiles::kThere (tiles_amx.h)
 #include "kernels/cpu/int8_formats.inl.h"
 #include "kernels/cpu/int8_pack.inl.h"
@@ -211,6 +212,14 @@ inline void advance(PanelBlock& p) {
   p.odd += kPanelLayout<Block>.odd_bytes * kPanelRows;
 }
 
+// A panel from block b of 32 on, the first of a block of its type.
+template <class Block>
+inline PanelBlock part_of(const PanelBlock& panel, size_t b) {
+  const size_t block = b / Format<Block>::kSubs;
+  return {panel.lines + block * kPanelLayout<Block>.lines * kLineBytes,
+          panel.odd + block * kPanelLayout<Block>.odd_bytes * kPanelRows};
+}
+
 // ---- few activation rows ----
 
 // A sub-block's share of the lines some way ahead, for formats whose lines are read in an order
@@ -356,12 +365,13 @@ void sweep_all(const SlabRows& x, const Lines& lines, const Target& target) {
 template <class Block>
 void direct_part(const MatmulArgs& a, PanelBlock p, size_t b0, size_t blocks,
                  const Target& target) {
-  if (a.rows == 1) return direct_rows<Block, 1>(a, p, b0, blocks, 0, target);
-  if (a.rows == 2) return direct_rows<Block, 2>(a, p, b0, blocks, 0, target);
-  if constexpr (kDirectRows >= 3)
-    if (a.rows == 3) return direct_rows<Block, 3>(a, p, b0, blocks, 0, target);
-  if constexpr (kDirectRows >= 4)
-    if (a.rows == 4) return direct_rows<Block, 4>(a, p, b0, blocks, 0, target);
+  size_t r = 0;
+  if constexpr (kDirectPass >= 8)
+    for (; r + 8 <= a.rows; r += 8) direct_rows<Block, 8>(a, p, b0, blocks, r, target);
+  for (; r + 4 <= a.rows; r += 4) direct_rows<Block, 4>(a, p, b0, blocks, r, target);
+  if (r + 3 == a.rows) return direct_rows<Block, 3>(a, p, b0, blocks, r, target);
+  if (r + 2 == a.rows) return direct_rows<Block, 2>(a, p, b0, blocks, r, target);
+  if (r + 1 == a.rows) return direct_rows<Block, 1>(a, p, b0, blocks, r, target);
 }
 
 // Many over at most a slab.
@@ -413,31 +423,36 @@ void sweep_group(const MatmulArgs& a, const PanelGroup& group, Slab slab) {
 template <class Block>
 void matmul_packed_blocks(const MatmulArgs& a) {
   constexpr size_t kSubs = Format<Block>::kSubs;
-  constexpr PanelLayout kLayout = kPanelLayout<Block>;
+  // Codes that are bytes already cost nothing to unpack.
+  constexpr size_t kDirect = std::is_same_v<Block, BlockQ8_0> ? kDirectPass : kDirectRows;
   const auto* weights = reinterpret_cast<const uint8_t*>(a.weights);
   const size_t blocks = a.k / kQuantBlock;
   PanelGroup group;
   for (size_t n = a.row_begin / kPanelRows * kPanelRows; n < a.row_end; n += kPanelRows) {
     const uint8_t* lines = weights + n * a.row_bytes;
-    const PanelBlock panel{lines, lines + blocks / kSubs * kLayout.lines * kLineBytes};
+    const PanelBlock panel{lines, lines + blocks / kSubs * kPanelLayout<Block>.lines * kLineBytes};
     const Target target{a.y + n, a.ldy, a.row_begin > n ? a.row_begin - n : 0,
                         a.row_end - n < kPanelRows ? a.row_end - n : kPanelRows};
-    if (a.rows <= kDirectRows) {
-      direct_part<Block>(a, panel, 0, blocks, target);
+    if (a.rows <= kDirect) {
+      // A second pass finds its part of the panel in the first cache.
+      const size_t part = a.rows <= kDirectPass ? blocks : 4 * kSlabBlocks;
+      for (size_t b0 = 0; b0 < blocks; b0 += part)
+        direct_part<Block>(a, part_of<Block>(panel, b0), b0,
+                           blocks - b0 < part ? blocks - b0 : part, target);
       continue;
     }
     group.panels[group.count] = panel;
     group.targets[group.count++] = target;
     if (group.count < kPanelsTogether && n + kPanelRows < a.row_end) continue;
     const auto lines_at = [&](size_t i, size_t b) {
-      return group.panels[i].lines + b / kSubs * kLayout.lines * kLineBytes;
+      return part_of<Block>(group.panels[i], b).lines;
     };
     sweep_group<Format<Block>>(a, group, [&](const SlabRows& x, size_t i, const Target& sums) {
-      const PanelBlock p = {lines_at(i, x.b0),
-                            group.panels[i].odd + x.b0 / kSubs * kLayout.odd_bytes * kPanelRows};
-      const uint8_t* next = i + 1 < group.count            ? lines_at(i + 1, x.b0)
-                            : x.b0 + kSlabBlocks < blocks ? lines_at(0, x.b0 + kSlabBlocks)
-                                                          : lines_at(i, 0) + kPanelRows * a.row_bytes;
+      const PanelBlock p = part_of<Block>(group.panels[i], x.b0);
+      const uint8_t* next = i + 1 < group.count ? lines_at(i + 1, x.b0)
+                            : x.b0 + kSlabBlocks < blocks
+                                ? lines_at(0, x.b0 + kSlabBlocks)
+                                : lines_at(i, 0) + kPanelRows * a.row_bytes;
       slab_part<Block>(x, p, next, sums);
     });
     group.count = 0;

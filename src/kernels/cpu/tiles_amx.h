@@ -34,8 +34,8 @@ class Tiles {
     if (set_) _tile_release();
   }
 
-  // Of kBlocks blocks, out[(block * 16 + i) * 16 + n]: activation row i (32 codes a block at x + i *
-  // stride) by weight row n. A product waits 52 cycles for its tiles, and tiles have no spare
+  // Of kBlocks blocks, out[(block * 16 + i) * 16 + n]: activation row i (32 codes a block at x + i
+  // * stride) by weight row n. A product waits 52 cycles for its tiles, and tiles have no spare
   // registers to be renamed to, so each block has its own.
   [[gnu::always_inline]] static void sums(const int8_t* x, size_t stride,
                                           const uint8_t (*codes)[8][64], int32_t* out) {
