@@ -44,8 +44,9 @@ void pack_full(const uint8_t* rows, size_t stride, size_t blocks, uint8_t* lines
   }
 }
 
-// Elements of a row that are packed, or unpacked into lines, at a time.
-inline constexpr size_t kSlabBlocks = 16;
+// Blocks of 32 of a row that are packed, or unpacked into lines, at a time, at most: 640 elements,
+// which some small models' rows have.
+inline constexpr size_t kSlabBlocks = 20;
 
 // At most a slab of `count` rows; past the last one it is repeated.
 template <class Block>
@@ -62,7 +63,7 @@ void pack_slab(const uint8_t* rows, size_t stride, size_t count, size_t blocks, 
 template <class Block, size_t kElements>
 void pack_panel(const std::byte* rows, size_t row_bytes, size_t count, size_t k, std::byte* panel) {
   constexpr PanelLayout kLayout = kPanelLayout<Block>;
-  constexpr size_t kSlab = kSlabBlocks * 32 / kElements;
+  constexpr size_t kSlab = 16 * 32 / kElements;
   const size_t blocks = k / kElements;
   const auto* from = reinterpret_cast<const uint8_t*>(rows);
   auto* lines = reinterpret_cast<uint8_t*>(panel);

@@ -2,8 +2,8 @@
 // matmul_fast and matmul_packed for block weights, 16 weight rows (a panel) at a time, one lane an
 // output: the operations of matmul_int8_scalar.inl.h on 16 outputs at once.
 //   packed weights, few activation rows: codes come out of the panel as they are needed
-//   many: the codes of 512 elements become bytes once, and every activation row sweeps over them
-//   weights in file layout: 512 elements of 16 rows are packed first
+//   many: the codes of a slab become bytes once, and every activation row sweeps over them
+//   weights in file layout: a slab of 16 rows is packed first
 // Included after the lanes and products of a set:
 //   kSums16                 whether products of bytes add up in 16 bits first
 //   pair_products<s>(w, x)  16-bit sums of two products, w unsigned unless s, x signed; add16
@@ -97,18 +97,32 @@ template <class Fmt, size_t kSubs>
   return acc;
 }
 
+// Blocks in a slab of rows of `blocks`: whole blocks of the format, and no short one at the end.
+template <class Fmt>
+constexpr size_t slab_blocks(size_t blocks) {
+  if (Fmt::kSubs == 8) return kSlabBlocks / 8 * 8;
+  const size_t slabs = (blocks + kSlabBlocks - 1) / kSlabBlocks;
+  return (blocks + slabs - 1) / slabs;
+}
+
 // What a slab of one activation row adds besides its codes.
 struct RowTerms {
-  alignas(64) float sx[kSlabBlocks];                        // scale * (sum of the 32 codes)
-  alignas(64) int32_t low[kSlabBlocks], high[kSlabBlocks];  // -offset * sums: the sums' start;
-                                                            // kMinFactors: the sums themselves
+  static constexpr size_t kTerms = (kSlabBlocks + 15) / 16 * 16;
+  alignas(64) float sx[kTerms];                   // scale * (sum of the 32 codes)
+  alignas(64) int32_t low[kTerms], high[kTerms];  // -offset * sums: the sums' start;
+                                                  // kMinFactors: the sums themselves
 };
 
+// Of blocks `at` to at + 15, as far as there are `blocks`.
 template <class Fmt>
-inline void row_terms(const float* scale, const int16_t* sum16, size_t blocks, RowTerms& t) {
-  int16_t sums[2 * kSlabBlocks] = {};
-  float scales[kSlabBlocks] = {};
-  if (blocks < kSlabBlocks) {
+[[gnu::always_inline]] inline void terms_of_16(const float* scale, const int16_t* sum16, size_t at,
+                                               size_t blocks, RowTerms& t) {
+  int16_t sums[32] = {};
+  float scales[16] = {};
+  scale += at;
+  sum16 += 2 * at;
+  blocks -= at;
+  if (blocks < 16) {
     __builtin_memcpy(sums, sum16, blocks * 2 * sizeof(int16_t));
     __builtin_memcpy(scales, scale, blocks * sizeof(float));
     sum16 = sums;
@@ -116,17 +130,22 @@ inline void row_terms(const float* scale, const int16_t* sum16, size_t blocks, R
   }
   const I pairs = iload(sum16);
   const I s0 = shift_right_signed(shift_left(pairs, 16), 16), s1 = shift_right_signed(pairs, 16);
-  if constexpr (Fmt::kMin && !Fmt::kMinFactors) store(t.sx, load(scale) * to_float(s0 + s1));
+  if constexpr (Fmt::kMin && !Fmt::kMinFactors) store(t.sx + at, load(scale) * to_float(s0 + s1));
   if constexpr (Fmt::kMinFactors) {
     static_assert(Fmt::kOffset == 0);
-    istore(t.low, s0);
-    istore(t.high, s1);
+    istore(t.low + at, s0);
+    istore(t.high + at, s1);
   } else if constexpr (Fmt::kFactors) {
-    istore(t.low, iset1(-Fmt::kOffset) * s0);
-    istore(t.high, iset1(-Fmt::kOffset) * s1);
+    istore(t.low + at, iset1(-Fmt::kOffset) * s0);
+    istore(t.high + at, iset1(-Fmt::kOffset) * s1);
   } else if constexpr (Fmt::kOffset != 0) {
-    istore(t.low, iset1(-Fmt::kOffset) * (s0 + s1));
+    istore(t.low + at, iset1(-Fmt::kOffset) * (s0 + s1));
   }
+}
+
+template <class Fmt>
+inline void row_terms(const float* scale, const int16_t* sum16, size_t blocks, RowTerms& t) {
+  for (size_t at = 0; at < blocks; at += 16) terms_of_16<Fmt>(scale, sum16, at, blocks, t);
 }
 
 // kRows activation rows and what they have added up to.
@@ -148,10 +167,11 @@ struct Sweep {
       acc[i] = b0 == 0 ? zero() : target.get(r + i);
     }
   }
-  void start_slab(size_t blocks, RowTerms (&out)[kRows]) {
-    for (size_t i = 0; i < kRows; ++i) row_terms<Fmt>(scale[i], sum16[i], blocks, out[i]);
+  // Before and after the sums of up to 16 blocks.
+  void start_16(size_t blocks, RowTerms (&out)[kRows]) {
+    for (size_t i = 0; i < kRows; ++i) terms_of_16<Fmt>(scale[i], sum16[i], 0, blocks, out[i]);
   }
-  void end_slab(size_t blocks) {
+  void end_16(size_t blocks) {
     for (size_t i = 0; i < kRows; ++i) {
       q[i] += blocks * kQuantBlock;
       scale[i] += blocks;
@@ -241,9 +261,9 @@ template <class Block, size_t kRows>
   using Fmt = Format<Block>;
   RowTerms terms[kRows];
   Sweep<Fmt, kRows> sweep(a, r, b0, target, terms);
-  for (size_t done = 0; done < blocks; done += kSlabBlocks) {
-    const size_t n = blocks - done < kSlabBlocks ? blocks - done : kSlabBlocks;
-    sweep.start_slab(n, terms);
+  for (size_t done = 0; done < blocks; done += 16) {
+    const size_t n = blocks - done < 16 ? blocks - done : 16;
+    sweep.start_16(n, terms);
     for (size_t b = 0; b < n; b += Fmt::kSubs) {
       Scales<Fmt::kSubs> s;
       Fmt::scales(p, s);
@@ -254,7 +274,7 @@ template <class Block, size_t kRows>
       }
       advance<Block>(p);
     }
-    sweep.end_slab(n);
+    sweep.end_16(n);
   }
   for (size_t i = 0; i < kRows; ++i) target.put(r + i, sweep.acc[i]);
 }
@@ -400,6 +420,7 @@ void sweep_group(const MatmulArgs& a, const PanelGroup& group, Slab slab) {
   alignas(64) float sums[kPanelsTogether][kRowsTogether][kPanelRows];
   RowTerms terms[kRowsTogether];
   const size_t blocks = a.k / kQuantBlock;
+  const size_t at_once = slab_blocks<Fmt>(blocks);
   [[maybe_unused]] const Tiles tiles(!Fmt::kFactors && a.rows >= Tiles::kRows);
   for (size_t r0 = 0; r0 < a.rows; r0 += kRowsTogether) {
     MatmulArgs part = a;
@@ -407,8 +428,8 @@ void sweep_group(const MatmulArgs& a, const PanelGroup& group, Slab slab) {
     part.xq.q += r0 * a.k;
     part.xq.scale += r0 * blocks;
     part.xq.sum16 += r0 * 2 * blocks;
-    for (size_t b0 = 0; b0 < blocks; b0 += kSlabBlocks) {
-      const size_t some = blocks - b0 < kSlabBlocks ? blocks - b0 : kSlabBlocks;
+    for (size_t b0 = 0; b0 < blocks; b0 += at_once) {
+      const size_t some = blocks - b0 < at_once ? blocks - b0 : at_once;
       for (size_t r = 0; r < part.rows; ++r)
         row_terms<Fmt>(part.xq.scale + r * blocks + b0, part.xq.sum16 + 2 * (r * blocks + b0), some,
                        terms[r]);
@@ -435,7 +456,7 @@ void matmul_packed_blocks(const MatmulArgs& a) {
                         a.row_end - n < kPanelRows ? a.row_end - n : kPanelRows};
     if (a.rows <= kDirect) {
       // A second pass finds its part of the panel in the first cache.
-      const size_t part = a.rows <= kDirectPass ? blocks : 4 * kSlabBlocks;
+      const size_t part = a.rows <= kDirectPass ? blocks : 64;
       for (size_t b0 = 0; b0 < blocks; b0 += part)
         direct_part<Block>(a, part_of<Block>(panel, b0), b0,
                            blocks - b0 < part ? blocks - b0 : part, target);
@@ -449,10 +470,9 @@ void matmul_packed_blocks(const MatmulArgs& a) {
     };
     sweep_group<Format<Block>>(a, group, [&](const SlabRows& x, size_t i, const Target& sums) {
       const PanelBlock p = part_of<Block>(group.panels[i], x.b0);
-      const uint8_t* next = i + 1 < group.count ? lines_at(i + 1, x.b0)
-                            : x.b0 + kSlabBlocks < blocks
-                                ? lines_at(0, x.b0 + kSlabBlocks)
-                                : lines_at(i, 0) + kPanelRows * a.row_bytes;
+      const uint8_t* next = i + 1 < group.count        ? lines_at(i + 1, x.b0)
+                            : x.b0 + x.blocks < blocks ? lines_at(0, x.b0 + x.blocks)
+                                                       : lines_at(i, 0) + kPanelRows * a.row_bytes;
       slab_part<Block>(x, p, next, sums);
     });
     group.count = 0;
@@ -482,8 +502,9 @@ void pack_and_multiply(const MatmulArgs& a, size_t n) {
       slab_part<Block>(x, p, p.lines, sums);
     });
   }
-  for (size_t b0 = 0; b0 < blocks; b0 += kSlabBlocks) {
-    const size_t some = blocks - b0 < kSlabBlocks ? blocks - b0 : kSlabBlocks;
+  const size_t slab = slab_blocks<Format<Block>>(blocks);
+  for (size_t b0 = 0; b0 < blocks; b0 += slab) {
+    const size_t some = blocks - b0 < slab ? blocks - b0 : slab;
     direct_part<Block>(a, pack(b0, some), b0, some, target);
   }
 }
