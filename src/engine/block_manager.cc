@@ -54,6 +54,26 @@ void BlockManager::match(std::span<const text::TokenId> tokens, uint64_t kind,
   }
 }
 
+// Blocks after one parent are in no list; to look at all costs less than one token would.
+std::optional<BlockManager::Part> BlockManager::match_part(std::span<const uint32_t> chain,
+                                                           std::span<const text::TokenId> tokens,
+                                                           uint64_t kind) {
+  if (!prefix_cache_ || tokens.empty()) return std::nullopt;
+  const uint64_t parent = chain.empty() ? root(kind) : nodes_[chain.back()].serial;
+  if (parent == 0) return std::nullopt;
+  tokens = tokens.first(std::min<size_t>(tokens.size(), kTokens));
+  Part best;
+  for (uint32_t b = 0; b < nodes_.size(); ++b) {
+    if (nodes_[b].serial == 0 || nodes_[b].parent != parent) continue;
+    const auto begin = tokens_.begin() + ptrdiff_t{b} * kTokens;
+    const auto same = std::mismatch(tokens.begin(), tokens.end(), begin).first - tokens.begin();
+    if (static_cast<uint32_t>(same) > best.tokens) best = {b, static_cast<uint32_t>(same)};
+  }
+  if (best.tokens == 0) return std::nullopt;
+  hold(best.block);
+  return best;
+}
+
 bool BlockManager::allocate(uint32_t count, std::vector<uint32_t>& blocks) {
   if (count > available()) return false;
   for (; count > 0; --count) {

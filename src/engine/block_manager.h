@@ -9,6 +9,7 @@
 // block first). vLLM's paged attention (Kwon et al. 2023) and SGLang's RadixAttention (Zheng et al.
 // 2024) describe the technique.
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -27,6 +28,15 @@ class BlockManager {
   // one more reference. `kind`: what K and V depend on besides the tokens; blocks of different
   // kinds are never shared.
   void match(std::span<const text::TokenId> tokens, uint64_t kind, std::vector<uint32_t>& blocks);
+  // The cached block after `chain`, which match() found, that begins with most of `tokens`: with
+  // one more reference, until give_back(). K and V of those tokens are the same for any sequence.
+  struct Part {
+    uint32_t block = 0, tokens = 0;
+  };
+  [[nodiscard]] std::optional<Part> match_part(std::span<const uint32_t> chain,
+                                               std::span<const text::TokenId> tokens,
+                                               uint64_t kind);
+  void give_back(const Part& part) { drop(part.block); }
   // Appends `count` blocks with one reference each, evicting cached ones oldest first. All or none.
   bool allocate(uint32_t count, std::vector<uint32_t>& blocks);
   // Offers block `index` of a chain, full and holding `tokens`, to the cache. When an equal one is

@@ -54,6 +54,39 @@ TEST(BlockManager, FindsTheLongestCachedPrefix) {
   EXPECT_EQ(manager.cached(), 6u);
 }
 
+TEST(BlockManager, FindsTheBlockThatBeginsAlike) {
+  BlockManager manager(10, true);
+  auto tokens = tokens_of("ab");
+  tokens[kTokens + 20] = 'x';
+  auto chain = sequence(manager, "ab");
+  std::vector<uint32_t> held;
+  manager.match(tokens, 0, held);  // the first block
+  ASSERT_TRUE(manager.allocate(1, held));
+  manager.publish(held, 1, std::span(tokens).subspan(kTokens), 0);
+  const auto part = [&](std::vector<TokenId> rest, std::span<const uint32_t> after) {
+    const auto found = manager.match_part(after, rest, 0);
+    if (!found) return std::pair(uint32_t{0}, uint32_t{0});
+    EXPECT_GE(manager.references(found->block), 1u);
+    manager.give_back(*found);
+    return std::pair(found->block, found->tokens);
+  };
+  const auto none = std::pair(uint32_t{0}, uint32_t{0});
+  std::vector<TokenId> rest(25, 'b');
+  EXPECT_EQ(part(rest, std::span(chain).first(1)), std::pair(chain[1], 25u));
+  rest[20] = 'x';
+  EXPECT_EQ(part(rest, std::span(chain).first(1)), std::pair(held[1], 25u));
+  rest[3] = 'y';
+  EXPECT_EQ(part(rest, std::span(chain).first(1)).second, 3u);
+  EXPECT_EQ(part(rest, {}), none) << "another parent";
+  EXPECT_EQ(part({}, std::span(chain).first(1)), none);
+  EXPECT_EQ(part(tokens_of("a"), {}), std::pair(chain[0], kTokens));
+  manager.forget(chain[1]);
+  EXPECT_EQ(part({'b', 'b'}, std::span(chain).first(1)), std::pair(held[1], 2u));
+  manager.release(chain);
+  manager.release(held);
+  EXPECT_EQ(manager.available(), 10u);
+}
+
 TEST(BlockManager, BlocksOfDifferentKindsAreNotShared) {
   BlockManager manager(10, true);
   const auto tokens = tokens_of("a");

@@ -79,11 +79,31 @@ TEST(Engine, CountsWhatThePrefixCacheGave) {
   auto prompt = prompt_of(100, 5);
   EXPECT_EQ(run(*engine, greedy(prompt, 4))->finished_->timings.cached_tokens, 0u);
   EXPECT_EQ(run(*engine, greedy(prompt, 4))->finished_->timings.cached_tokens, 96u);
-  prompt[40] ^= 1;  // the second block differs
-  EXPECT_EQ(run(*engine, greedy(prompt, 4))->finished_->timings.cached_tokens, 32u);
+  prompt[40] ^= 1;  // the second block differs in the middle
+  const auto parted = run(*engine, greedy(prompt, 4));
+  EXPECT_EQ(parted->finished_->timings.cached_tokens, 40u);
+  EXPECT_EQ(parted->tokens_, FakeModel::expected_answer(prompt, 4));
   // All of a prompt but its last token can come from the cache.
   EXPECT_EQ(run(*engine, greedy(prompt_of(64, 6), 4))->finished_->timings.cached_tokens, 0u);
-  EXPECT_EQ(run(*engine, greedy(prompt_of(64, 6), 4))->finished_->timings.cached_tokens, 32u);
+  EXPECT_EQ(run(*engine, greedy(prompt_of(64, 6), 4))->finished_->timings.cached_tokens, 63u);
+}
+
+// A pool that a prompt fills to the last block has none to spare for what it could copy from.
+TEST(Engine, APartIsOnlyTakenWhereAllBlocksAreThere) {
+  EngineOptions options;
+  options.parallel = 1;
+  options.kv_bytes = 4 * kBlockBytes;
+  const auto engine = make_engine(options);
+  auto prompt = prompt_of(120, 5);
+  for (const uint32_t cached : {0u, 96u}) {
+    EXPECT_EQ(run(*engine, greedy(prompt, 8))->finished_->timings.cached_tokens, cached);
+  }
+  for (const size_t at : {70, 10, 0}) {
+    prompt[at] ^= 1;
+    const auto answer = run(*engine, greedy(prompt, 8));
+    EXPECT_EQ(answer->tokens_, FakeModel::expected_answer(prompt, 8));
+    EXPECT_LE(answer->finished_->timings.cached_tokens, at);
+  }
 }
 
 // LongRoPE: K of a sequence that may grow long is of another kind from its first position.

@@ -135,15 +135,31 @@ bool Scheduler::take_prompt_blocks(Sequence& sequence) {
       std::count_if(running_.begin(), running_.end(), [](const std::unique_ptr<Sequence>& other) {
         return blocks_for(other->reach()) > other->blocks.size();
       });
-  if (missing + static_cast<uint64_t>(growing) > blocks.available() ||
-      !blocks.allocate(missing, sequence.blocks)) {
+  const uint64_t needed = missing + static_cast<uint64_t>(growing);
+  std::optional<BlockManager::Part> part;
+  if (!pool_.recurrent() && needed < blocks.available())  // with one to spare, which is held
+    part = blocks.match_part(
+        sequence.blocks, tokens.first(tokens.size() - 1).subspan(cached * BlockManager::kTokens),
+        sequence.kv_kind);
+  if (needed > blocks.available() || !blocks.allocate(missing, sequence.blocks)) {
     blocks.release(sequence.blocks);
     return false;
   }
   sequence.published = cached;
   sequence.computed = cached * BlockManager::kTokens;
   if (store_ != nullptr) load_blocks(sequence);
+  if (part) {
+    if (sequence.published == cached) take_part(sequence, *part);
+    blocks.give_back(*part);
+  }
   return true;
+}
+
+// What the block holds after those tokens is written over before it is read.
+void Scheduler::take_part(Sequence& sequence, const BlockManager::Part& part) {
+  const std::span<const std::byte> from = pool_.block(part.block);
+  std::copy(from.begin(), from.end(), pool_.block(sequence.blocks[sequence.published]).begin());
+  sequence.computed += part.tokens;
 }
 
 // Fills allocated blocks with what the disk has of the tokens that follow the cached ones.

@@ -65,6 +65,7 @@ class Scheduler {
   void drop_cancelled();
   void admit();
   bool take_prompt_blocks(Sequence& sequence);
+  void take_part(Sequence& sequence, const BlockManager::Part& part);
   void load_blocks(Sequence& sequence);
   const Digest& key_before(Sequence& sequence, uint32_t block);
   void keep_checkpointed_blocks(Sequence& sequence);
