@@ -19,17 +19,13 @@ import httpx
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
-def milliseconds(work):
-    start = time.perf_counter()
-    work()
-    return (time.perf_counter() - start) * 1000
-
-
 def read_once(path):
+    start = time.perf_counter()
     buffer = bytearray(1 << 20)
     with open(path, "rb", buffering=0) as file:
         while file.readinto(buffer):
             pass
+    return (time.perf_counter() - start) * 1000
 
 
 class Client:
@@ -42,12 +38,15 @@ class Client:
         body = {"model": model, "prompt": f"Number {self.asked}: the quick brown fox jumps over", "max_tokens": 1,
                 "temperature": 0, "stream": True}
 
-        def ask():
-            with self.http.stream("POST", "/v1/completions", json=body) as answer:
-                answer.raise_for_status()
-                assert any(line.startswith("data:") for line in answer.iter_lines())
-
-        return milliseconds(ask)
+        start = time.perf_counter()
+        with self.http.stream("POST", "/v1/completions", json=body) as answer:
+            answer.raise_for_status()
+            lines = answer.iter_lines()
+            assert any(line.startswith("data:") for line in lines)
+            first = time.perf_counter()
+            for _ in lines:  # to its end: a model in use cannot be unloaded
+                pass
+        return (first - start) * 1000
 
     def measure(self, model, path, rounds):
         cold, warm = [], []
@@ -55,7 +54,7 @@ class Client:
             self.http.post("/v1/models/unload", json={"model": model}).raise_for_status()
             cold.append(self.first_token(model))
             warm += [self.first_token(model) for _ in range(3)]
-        read = milliseconds(lambda: read_once(path))
+        read = read_once(path)
         cold, warm = statistics.median(cold), statistics.median(warm)
         print(f"{path.stem}: cold {cold:.0f} ms, warm {warm:.0f} ms, one read {read:.0f} ms, "
               f"1.5 x warm + one read {1.5 * warm + read:.0f} ms", flush=True)

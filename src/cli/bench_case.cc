@@ -98,13 +98,10 @@ engine::EngineOptions bench_engine_options(const models::Model& model,
   options.parallel = 1;
   uint64_t context = 0, blocks = 0, states = 0;
   for (const BenchCase& what : cases) {
-    // Before it was asked with another question (run_bench), perhaps a longer one.
-    const uint64_t other = what.depth == 0 ? 0 : what.depth + models::kKvBlockTokens + 1;
-    const uint64_t reach = std::max(what.context(), other);
-    context = std::max(context, reach);
+    context = std::max(context, what.context());
     options.parallel = std::max(options.parallel, what.parallel);
-    blocks = std::max(blocks,
-                      (reach / models::kKvBlockTokens + (what.depth == 0 ? 1 : 3)) * what.parallel);
+    // With one to spare, or no part of a block is copied.
+    blocks = std::max(blocks, (what.context() / models::kKvBlockTokens + 2) * what.parallel);
     // Beside each sequence's own, the one that its depth ended with.
     states = std::max<uint64_t>(states, (what.depth > 0 ? 2 : 1) * what.parallel);
     options.prefix_cache = options.prefix_cache || what.depth > 0;
@@ -132,10 +129,11 @@ Result<BenchFigures> run_bench(engine::Engine& engine, const BenchCase& what, ui
       prompts.push_back(before.back());
       const Tokens prompt = some_tokens(engine, rows, seed);
       prompts.back().insert(prompts.back().end(), prompt.begin(), prompt.end());
-      // Seen before with another question.
-      const Tokens other = some_tokens(engine, models::kKvBlockTokens, ~seed / 2);
-      if (!before.back().empty())
-        before.back().insert(before.back().end(), other.begin(), other.end());
+      // Seen before with another question, of a block where the case has as much room.
+      const uint32_t other =
+          std::min(what.prompt_tokens + what.gen_tokens - 1, models::kKvBlockTokens);
+      const Tokens question = some_tokens(engine, before.back().empty() ? 0 : other, ~seed / 2);
+      before.back().insert(before.back().end(), question.begin(), question.end());
     }
     // Nothing that an earlier round or case left behind is found.
     const std::string salt = std::to_string(now) + "." + std::to_string(round);

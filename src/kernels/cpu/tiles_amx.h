@@ -35,8 +35,8 @@ class Tiles {
   }
 
   // Of kBlocks blocks, out[(block * 16 + i) * 16 + n]: activation row i (32 codes a block at x + i
-  // * stride) by weight row n. A product waits 52 cycles for its tiles, and tiles have no spare
-  // registers to be renamed to, so each block has its own.
+  // * stride) by weight row n. Each block has sums of its own, so that none waits for the
+  // product before it (as measured, 2 % of a prefill).
   [[gnu::always_inline]] static void sums(const int8_t* x, size_t stride,
                                           const uint8_t (*codes)[8][64], int32_t* out) {
     const auto step = static_cast<long>(stride);
